@@ -17,7 +17,12 @@ pub(super) struct Desk {
     /// Notified when something may be due.
     changed: Notify,
     started: Instant,
+    /// The store decides the order, and is asked before a direct attempt.
+    is_shared: bool,
 }
+
+/// What is not stored comes after everything that is, where the store decides the order.
+const UNSTORED: i64 = 1 << 62;
 
 #[derive(Default)]
 struct State {
@@ -35,11 +40,12 @@ struct State {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_shared: bool) -> Self {
         Self {
             state: Mutex::default(),
             changed: Notify::new(),
             started: Instant::now(),
+            is_shared,
         }
     }
 
@@ -76,9 +82,15 @@ impl Desk {
         let mut state = self.state();
         // A clock that is put back does not change the order.
         state.latest = wall_clock().max(state.latest.saturating_add(1));
+        let received = state.latest;
         let place = Place {
-            received: state.latest,
+            rank: if self.is_shared {
+                UNSTORED | received
+            } else {
+                received
+            },
             id: 0,
+            received,
         };
         let spot = Spot {
             route: route.clone(),
@@ -117,14 +129,16 @@ impl Desk {
             return;
         };
         let unknown = spots.iter().filter(|spot| order.stored(spot, now)).count();
-        if unknown > 0 {
+        if unknown > 0 && !self.is_shared {
             state.shared_until = now + SHARED;
         }
         self.changed.notify_one();
     }
 
-    pub(super) fn is_leading(&self) -> bool {
-        self.state().order.is_some()
+    /// Forgets what waits: this process does not deliver it any longer.
+    pub(super) fn follow(&self) {
+        self.state().order = None;
+        self.changed.notify_one();
     }
 
     pub(super) fn set_held(&self, is_held: bool) {
@@ -146,11 +160,17 @@ impl Desk {
         self.with(|order, _| order.begin_unstored(spot));
     }
 
-    pub(super) fn stored(&self, spot: &Spot) {
-        if let Some(meanwhile) = &mut self.state().stored_meanwhile {
-            meanwhile.push(spot.clone());
+    /// Moves a notification that was not stored to the place that the store gave it.
+    pub(super) fn moved(&self, spot: &Spot, place: Place) {
+        if place.id != 0
+            && let Some(meanwhile) = &mut self.state().stored_meanwhile
+        {
+            meanwhile.push(Spot {
+                place,
+                ..spot.clone()
+            });
         }
-        self.with(|order, now| order.stored(spot, now));
+        self.with(|order, now| order.moved(spot, place, now));
     }
 
     pub(super) fn delivered(&self, spot: &Spot) -> Option<Recovery> {
@@ -194,6 +214,12 @@ impl Desk {
     pub(super) fn wake_at(&self, deliveries: usize) -> Option<Instant> {
         let moment = self.state().order.as_ref()?.wake_at(deliveries);
         moment.map(|moment| self.instant(moment))
+    }
+
+    /// Returns the number of attempts under way.
+    pub(super) fn sending(&self) -> usize {
+        let routes = self.routes();
+        routes.iter().map(|(_, state)| state.sending).sum()
     }
 
     pub(super) fn routes(&self) -> Vec<(Arc<str>, RouteState)> {
@@ -257,17 +283,22 @@ mod tests {
         Spot {
             route: "/a".into(),
             key: Key([u8::try_from(id).unwrap(); 16]),
-            place: Place { received: id, id },
+            place: Place::by_receipt(id, id),
         }
     }
 
     #[test]
     fn what_is_stored_while_the_rest_is_read_is_not_forgotten() {
-        let desk = Desk::new();
+        let desk = Desk::new(false);
         // As the process that begins to deliver, and as one that reads everything again.
         for count in [2, 3] {
             desk.begin_load();
-            desk.stored(&spot(count));
+            let place = Place::by_receipt(count, 0);
+            let unstored = Spot {
+                place,
+                ..spot(count)
+            };
+            desk.moved(&unstored, spot(count).place);
             desk.lead(vec![spot(1)], 1);
             let (_, state) = &desk.routes()[0];
             assert_eq!(state.waiting, 2, "{count}");

@@ -75,6 +75,7 @@ mod tests {
         let first = head(1);
         assert!(first.contains(&receipt_lines(received, 1)));
         let stored = StoredMessage {
+            receipt: 0,
             received,
             attempts: 1,
             idempotency: "t-1".into(),

@@ -15,6 +15,8 @@ mod pump;
 mod receipt;
 mod reports;
 mod store;
+mod tenure;
+mod term;
 mod witness;
 
 pub(crate) use attempt::{FailedAttempt, judge};
@@ -40,6 +42,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use store::sqlite::{Opened, SqliteStore};
 use store::{Settlement, Store};
+use term::Tenure;
 use tokio_util::task::TaskTracker;
 
 /// The applications that stored notifications are for, by the path of their route.
@@ -60,6 +63,7 @@ pub(crate) struct Delivery {
     settings: ArcSwap<QueueSettings>,
     destinations: ArcSwap<Destinations>,
     modes: ArcSwap<Modes>,
+    tenure: Mutex<Tenure>,
     /// Ends of attempts that could not be recorded yet.
     unrecorded: Mutex<Vec<Settlement>>,
     figures: Arc<Figures>,
@@ -83,17 +87,19 @@ impl Delivery {
             reports::damaged(&aside, &error);
             figures.note_damaged(&aside);
         }
+        let store: Arc<dyn Store> = Arc::new(store);
         Ok(Arc::new(Self {
-            store: Arc::new(store),
-            desk: Desk::new(),
+            desk: Desk::new(store.is_shared()),
             settings: ArcSwap::from_pointee(settings.clone()),
             destinations: ArcSwap::default(),
             modes: ArcSwap::default(),
+            tenure: Mutex::new(Tenure::new(store.is_shared())),
             unrecorded: Mutex::default(),
             figures,
             reports,
             tasks,
             pump: tokio::sync::Mutex::default(),
+            store,
         }))
     }
 

@@ -3,14 +3,16 @@
 use super::attempt::{FailedAttempt, judge};
 use super::desk::wall_clock;
 use super::message::again;
-use super::order::{Spot, Verdict};
-use super::store::{End, Parking, Settlement, StoreError, StoredMessage, Version};
+use super::order::{Moment, Spot, Verdict};
+use super::store::{
+    End, Fetched, Listed, Parking, Seen, Settlement, StoreError, StoredMessage, Term,
+};
 use super::{Delivery, reports};
 use crate::upstream::exchange;
 use pingora::server::ShutdownWatch;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 /// The interval at which the store is asked for what other processes did, and the term is tried.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,9 +26,7 @@ const RECORD_AGAIN: Duration = Duration::from_secs(1);
 /// What the pump remembers between two looks.
 #[derive(Default)]
 pub(super) struct PumpState {
-    version: Version,
-    /// The highest id that was read.
-    last_read: i64,
+    seen: Seen,
     recorded_again: Option<Instant>,
 }
 
@@ -36,11 +36,20 @@ impl Delivery {
         self.look_around().await;
     }
 
-    /// Delivers until the drain begins. Attempts under way go on.
+    /// Delivers until the drain begins. Attempts under way go on: the term lasts until the last one
+    /// has ended.
     pub(crate) async fn run(self: &Arc<Self>, mut draining: ShutdownWatch) {
         tokio::select! {
             () = self.pump() => {}
             _ = draining.wait_for(|has_begun| *has_begun) => {}
+        }
+        if self.store.is_shared() {
+            self.desk.set_held(true);
+            while self.desk.sending() > 0 {
+                sleep(LOOK).await;
+                self.look_around().await;
+            }
+            self.resign(Moment::MAX / 2).await;
         }
     }
 
@@ -66,65 +75,51 @@ impl Delivery {
     /// Tries to become the process that delivers; as such, notices what others have done.
     async fn look_around(&self) {
         let mut state = self.pump.lock().await;
-        let looked = match self.desk.is_leading() {
-            false => self.take_term(&mut state).await,
-            true => self.follow(&mut state).await,
+        self.mind_end();
+        let kept = self.keep_term(&mut state).await;
+        let looked = match kept {
+            Ok(()) => self.follow(&mut state).await,
+            failed => failed,
         };
         if let Err(error) = looked {
             reports::unreadable(&error);
         }
     }
 
-    async fn take_term(&self, state: &mut PumpState) -> Result<(), StoreError> {
-        if !self.store.term().await? {
-            return Ok(());
-        }
-        let waiting = self.load(state).await?;
-        self.figures.set_delivering(true);
-        reports::delivering(waiting);
-        Ok(())
-    }
-
     /// Reads everything anew. Returns the number of notifications that wait.
-    async fn load(&self, state: &mut PumpState) -> Result<usize, StoreError> {
+    pub(super) async fn load(
+        &self,
+        term: Term,
+        state: &mut PumpState,
+    ) -> Result<usize, StoreError> {
         self.desk.take_routes_changed();
         let routes = self.destinations.load();
         // There is a reason to try now: a command, or another configuration.
         routes.keys().for_each(|route| self.desk.hurry(route));
         let routes = routes.keys().map(|route| route.to_string()).collect();
-        let (parked, unparked) = self.store.route(routes).await?;
-        reports::rerouted(parked, unparked);
         self.desk.begin_load();
-        // Asked for before the rest: what changes meanwhile is noticed next time.
-        state.version = self.store.version().await?;
-        let latest = self.store.latest().await?;
-        let mut spots = self.store.read(0).await?;
-        state.last_read = spots
-            .iter()
-            .map(|spot| spot.place.id)
-            .max()
-            .unwrap_or(0)
-            .max(state.last_read);
+        let (reading, totals, rerouted) = self.store.load(term, routes).await?;
+        reports::rerouted(rerouted);
+        state.seen = reading.seen;
+        let mut spots = reading.spots;
         self.forget_ended(&mut spots);
         let waiting = spots.len();
-        self.desk.lead(spots, latest);
-        self.figures.set_parked(&self.store.parked().await?);
+        self.desk.lead(spots, totals.latest);
+        self.figures.set_parked(&totals.parked);
         Ok(waiting)
     }
 
     async fn follow(&self, state: &mut PumpState) -> Result<(), StoreError> {
+        let Some(term) = self.term() else {
+            return Ok(());
+        };
         self.record_again(state).await;
-        let version = self.store.version().await?;
-        if version.commands != state.version.commands || self.desk.take_routes_changed() {
-            self.load(state).await?;
-        } else if version != state.version {
-            state.version = version;
-            let mut spots = self.store.read(state.last_read).await?;
-            state.last_read = spots
-                .iter()
-                .map(|spot| spot.place.id)
-                .max()
-                .unwrap_or(state.last_read);
+        let reading = self.store.read(state.seen).await?;
+        if reading.seen.commands != state.seen.commands || self.desk.take_routes_changed() {
+            self.load(term, state).await?;
+        } else if reading.seen != state.seen {
+            state.seen = reading.seen;
+            let mut spots = reading.spots;
             self.forget_ended(&mut spots);
             self.desk.add(&spots);
         }
@@ -141,7 +136,13 @@ impl Delivery {
         let unrecorded = self.unrecorded();
         // Without a write, it would not show that the store can be written again.
         let is_tried = !unrecorded.is_empty() || self.figures.problem().is_some();
-        if is_tried && self.store.settle(unrecorded.clone()).await.is_ok() {
+        if is_tried
+            && self
+                .store
+                .settle(self.term(), unrecorded.clone())
+                .await
+                .is_ok()
+        {
             let mut left = self
                 .unrecorded
                 .lock()
@@ -164,32 +165,37 @@ impl Delivery {
 
     /// Sends a notification once.
     async fn attempt(&self, spot: Spot) {
-        match self.is_first(&spot).await {
-            Ok(true) => {}
-            Ok(false) => return self.desk.postponed(&spot, Duration::ZERO),
-            Err(error) => {
-                reports::unreadable(&error);
-                return self.desk.postponed(&spot, STORE_PAUSE);
+        let Some(term) = self.term() else {
+            return self.desk.postponed(&spot, STORE_PAUSE);
+        };
+        let stored = match self.fetch(term, &spot).await {
+            Ok(Fetched { earlier, .. }) if !earlier.is_empty() => {
+                return self.desk.postponed(&spot, Duration::ZERO);
             }
-        }
-        let stored = match self.store.message(spot.place.id).await {
-            Ok(Some(stored)) => stored,
+            Ok(Fetched {
+                message: Some(stored),
+                ..
+            }) => stored,
             // An operator has parked or dropped it.
-            Ok(None) => return self.desk.gone(&spot),
+            Ok(Fetched { message: None, .. }) => return self.desk.gone(&spot),
             Err(error) => {
                 reports::unreadable(&error);
                 return self.desk.postponed(&spot, STORE_PAUSE);
             }
         };
         if self.is_too_old(&stored) {
-            return self.park(&spot, Parking::TooOld).await;
+            return self.park(&spot, stored.receipt, Parking::TooOld).await;
         }
         let Some(destination) = self.destinations.load().get(&spot.route).cloned() else {
-            return self.park(&spot, Parking::NoRoute).await;
+            return self.park(&spot, stored.receipt, Parking::NoRoute).await;
         };
         let attempts = stored.attempts.saturating_add(1);
         let message = again(&stored, attempts, destination.signer);
-        let response = exchange::send(&destination.upstream, &message, Duration::ZERO).await;
+        let sent = exchange::send(&destination.upstream, &message, Duration::ZERO);
+        let Some(response) = self.within_term(term, sent).await else {
+            // It is that of another process by now.
+            return self.desk.postponed(&spot, STORE_PAUSE);
+        };
         let judged = judge(&response);
         if let Ok(response) = response {
             response.discard().await;
@@ -197,16 +203,17 @@ impl Delivery {
         if let (Ok(()), Some(witness)) = (&judged, self.reports.witness()) {
             witness.delivered(&spot.route, &stored.idempotency);
         }
-        self.conclude(&spot, attempts, judged).await;
+        self.conclude(&spot, stored.receipt, attempts, judged).await;
     }
 
-    /// Returns `true` if nothing of the same key waits before this one. During an upgrade, another
-    /// process may have stored some that this one has not read yet: they are read now.
-    async fn is_first(&self, spot: &Spot) -> Result<bool, StoreError> {
-        let mut earlier = self.store.earlier(spot.clone()).await?;
-        self.forget_ended(&mut earlier);
-        self.desk.add(&earlier);
-        Ok(earlier.is_empty())
+    /// Reads a notification, for an attempt. Those of the same key that wait before it are in their
+    /// order from then on: during an upgrade, another process may have stored some that this one has
+    /// not read yet.
+    async fn fetch(&self, term: Term, spot: &Spot) -> Result<Fetched, StoreError> {
+        let mut fetched = self.store.fetch(term, spot.clone()).await?;
+        self.forget_ended(&mut fetched.earlier);
+        self.desk.add(&fetched.earlier);
+        Ok(fetched)
     }
 
     fn is_too_old(&self, stored: &StoredMessage) -> bool {
@@ -219,6 +226,7 @@ impl Delivery {
     pub(super) async fn conclude(
         &self,
         spot: &Spot,
+        receipt: u128,
         attempts: u32,
         result: Result<(), FailedAttempt>,
     ) {
@@ -226,7 +234,7 @@ impl Delivery {
             Ok(()) => {
                 let recovery = self.desk.delivered(spot);
                 self.note_delivered(spot, recovery);
-                self.finish(spot, End::Delivered).await;
+                self.finish(spot, receipt, End::Delivered).await;
             }
             Err(failed) => {
                 let (verdict, has_begun) = self.desk.failed(spot, failed.trial);
@@ -240,35 +248,37 @@ impl Delivery {
                     error,
                     next_try,
                 };
-                let _ = self.store.settle(vec![Settlement { id, end }]).await;
+                let settlement = Settlement { id, receipt, end };
+                let _ = self.store.settle(self.term(), vec![settlement]).await;
                 if verdict == Verdict::Park {
-                    self.park(spot, Parking::Poison).await;
+                    self.park(spot, receipt, Parking::Poison).await;
                 }
             }
         }
     }
 
-    async fn park(&self, spot: &Spot, reason: Parking) {
-        self.finish(spot, End::Parked(reason)).await;
+    async fn park(&self, spot: &Spot, receipt: u128, reason: Parking) {
+        let parked = self.finish(spot, receipt, End::Parked(reason)).await;
         self.figures.note_parked(&spot.route, reason.as_str());
         reports::parked(spot, reason.as_str());
-        if let (Some(witness), Ok(Some(notification))) = (
-            self.reports.witness(),
-            self.store.describe(spot.place.id).await,
-        ) {
-            witness.parked(&notification, reason.as_str());
+        if let Some(witness) = self.reports.witness() {
+            let parked = parked.iter();
+            parked.for_each(|parked| witness.parked(parked, reason.as_str()));
         }
     }
 
     /// Records that a notification does not wait any longer; the next one of its key follows. If
-    /// that cannot be recorded, it is remembered and recorded later.
-    async fn finish(&self, spot: &Spot, end: End) {
+    /// that cannot be recorded, it is remembered and recorded later. Returns it if it is parked.
+    async fn finish(&self, spot: &Spot, receipt: u128, end: End) -> Vec<Listed> {
         let id = spot.place.id;
-        let settlement = Settlement { id, end };
-        if self.store.settle(vec![settlement.clone()]).await.is_err() {
+        let settlement = Settlement { id, receipt, end };
+        let settled = self.store.settle(self.term(), vec![settlement.clone()]);
+        let parked = settled.await.unwrap_or_else(|_| {
             self.record_later(settlement);
-        }
+            Vec::new()
+        });
         self.desk.gone(spot);
+        parked
     }
 
     fn record_later(&self, settlement: Settlement) {

@@ -1,8 +1,8 @@
 //! A notification on its way through a request: tried directly, or stored.
 
 use super::attempt::FailedAttempt;
-use super::order::Spot;
-use super::store::{NewNotification, StoreError, Stored};
+use super::order::{Place, Spot};
+use super::store::{NewNotification, StoreError, Stored, Term};
 use super::{Delivery, reports};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -69,6 +69,12 @@ pub(crate) struct Receipt {
     /// The number of attempts that have begun, and the error of the last one.
     attempts: u32,
     last_error: Option<String>,
+    /// Names this receipt in the store.
+    id: u128,
+    /// The term in which a direct attempt is made.
+    term: Option<Term>,
+    /// The place that the store has given to a direct attempt.
+    ticket: Option<i64>,
     /// A direct attempt that goes on while the notification is stored.
     under_way: Option<JoinHandle<Result<(), FailedAttempt>>>,
     is_settled: bool,
@@ -88,14 +94,47 @@ impl Receipt {
             attempts: u32::from(way == Way::Direct),
             way,
             last_error: None,
+            id: rand::random(),
+            term: None,
+            ticket: None,
             under_way: None,
             is_settled: false,
         }
     }
 
-    /// The way that the notification takes.
-    pub(crate) fn way(&self) -> Way {
+    /// Returns the way that the notification takes. Before a direct attempt, the store is asked for
+    /// what other processes have stored.
+    pub(crate) async fn ask(&mut self) -> Way {
+        if self.way == Way::Direct {
+            self.term = self.delivery.term();
+            match self.delivery.store.ask(&self.spot).await {
+                Ok(asked) if !asked.waits => self.keep(asked.ticket),
+                _ => self.hold_back(),
+            }
+        }
         self.way
+    }
+
+    /// Takes the place that the store has given to the attempt.
+    fn keep(&mut self, ticket: Option<i64>) {
+        self.ticket = ticket;
+        if let Some(rank) = ticket {
+            self.move_to(Place {
+                rank,
+                ..self.spot.place
+            });
+        }
+    }
+
+    fn hold_back(&mut self) {
+        self.delivery.desk.postponed(&self.spot, Duration::ZERO);
+        self.attempts = 0;
+        self.way = Way::Store(StoreReason::Order);
+    }
+
+    fn move_to(&mut self, place: Place) {
+        self.delivery.desk.moved(&self.spot, place);
+        self.spot.place = place;
     }
 
     /// The time of receipt in nanoseconds since 1970.
@@ -116,6 +155,20 @@ impl Receipt {
         self.delivery
             .note_failed(&self.spot, self.attempts, failed, has_begun);
         self.last_error = Some(failed.error.clone());
+    }
+
+    /// Runs a direct attempt for as long as this process may deliver. Returns `None` if that is over.
+    pub(crate) fn within_term<F: Future>(
+        &self,
+        attempt: F,
+    ) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let (delivery, term) = (self.delivery.clone(), self.term);
+        async move {
+            match term {
+                Some(term) => delivery.within_term(term, attempt).await,
+                None => Some(attempt.await),
+            }
+        }
     }
 
     /// Lets a direct attempt go on beside the request.
@@ -163,11 +216,12 @@ impl Receipt {
 
     async fn commit(mut self, content: Content, reason: StoreReason) -> Result<(), NotStored> {
         let delivery = self.delivery.clone();
-        match delivery.store.store(self.notification(content)).await {
-            Ok(Stored::New(id)) => {
-                self.spot.place.id = id;
+        let mut results = delivery.store.store(vec![self.notification(content)]).await;
+        let missing = || Err(StoreError::Failed("the store has not answered".into()));
+        match results.pop().unwrap_or_else(missing) {
+            Ok(Stored::New(place)) => {
+                self.move_to(place);
                 self.is_settled = true;
-                delivery.desk.stored(&self.spot);
                 delivery.figures.note_stored(&self.spot.route, reason);
                 if self.under_way.is_some() {
                     delivery.tasks.spawn(self.conclude());
@@ -189,6 +243,7 @@ impl Receipt {
     fn notification(&self, content: Content) -> NewNotification {
         let has_failed = self.last_error.is_some();
         NewNotification {
+            receipt: self.id,
             route: self.spot.route.clone(),
             key: self.spot.key,
             idempotency: content.idempotency,
@@ -198,6 +253,7 @@ impl Receipt {
             next_try: has_failed
                 .then(|| self.delivery.desk.next_try(&self.spot))
                 .flatten(),
+            ticket: self.ticket,
             about: content.about,
             head: content.head,
             message: content.message,
@@ -220,7 +276,7 @@ impl Receipt {
         let result = self.finished().await;
         self.delivery
             .clone()
-            .conclude(&self.spot, self.attempts, result)
+            .conclude(&self.spot, self.id, self.attempts, result)
             .await;
     }
 }

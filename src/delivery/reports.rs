@@ -5,7 +5,7 @@ use super::attempt::FailedAttempt;
 use super::figures::Figures;
 use super::order::{Failure, Recovery, Spot};
 use super::store::sqlite::Observer;
-use super::store::{Listed, StoreError};
+use super::store::{Listed, Rerouted, StoreError};
 use super::witness::Witness;
 use crate::sanitize::sanitize;
 use std::path::Path;
@@ -119,8 +119,16 @@ pub(super) fn delivering(waiting: usize) {
     );
 }
 
+/// Reports that another process delivers from now on.
+pub(super) fn not_delivering() {
+    warn!(
+        event = "queue_not_delivering",
+        "this process does not deliver what is in the queue any longer"
+    );
+}
+
 /// Reports notifications whose route has gone, or has come back.
-pub(super) fn rerouted(parked: usize, unparked: usize) {
+pub(super) fn rerouted(Rerouted { parked, unparked }: Rerouted) {
     if parked > 0 {
         route_gone(parked);
     }

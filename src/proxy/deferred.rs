@@ -47,9 +47,10 @@ pub(super) async fn deliver<S: Session>(
     let route = &verified.route;
     transaction.context.upstream = Some(route.upstream_label.clone());
     let key = subject_key(&route.label, &verified.notification.subject);
-    let receipt = delivery.receive(&route.label, key, route.delivery);
+    let mut receipt = delivery.receive(&route.label, key, route.delivery);
+    let way = receipt.ask().await;
     let deferred = Deferred::new(transaction, verified, receipt.received());
-    match receipt.way() {
+    match way {
         Way::Direct => deferred.try_directly(transaction, receipt).await,
         Way::Store(reason) => deferred.store(transaction, receipt, reason).await,
     }
@@ -83,9 +84,12 @@ impl<'v> Deferred<'v> {
         &self.verified.route.upstream
     }
 
-    fn attempt(&self, retry_for: Duration) -> Attempt {
+    fn attempt(&self, receipt: &Receipt, retry_for: Duration) -> Attempt {
         let (upstream, message) = (self.upstream().clone(), self.message.clone());
-        Box::pin(async move { exchange::send(&upstream, &message, retry_for).await })
+        let sent = async move { exchange::send(&upstream, &message, retry_for).await };
+        let sent = receipt.within_term(sent);
+        let over = || ExchangeError::Timeout("another process delivers by now".into());
+        Box::pin(async move { sent.await.unwrap_or_else(|| Err(over())) })
     }
 
     /// Returns the notification as it is stored.
@@ -127,7 +131,7 @@ impl<'v> Deferred<'v> {
         mut receipt: Receipt,
     ) {
         let started = Instant::now();
-        let mut attempt = self.attempt(Duration::ZERO);
+        let mut attempt = self.attempt(&receipt, Duration::ZERO);
         let Ok(result) = timeout(PATIENCE, &mut attempt).await else {
             receipt.let_go_on(async move { conclude(attempt.await).await });
             return self.store(transaction, receipt, StoreReason::Late).await;
@@ -188,7 +192,7 @@ impl<'v> Deferred<'v> {
             return respond::reject(transaction, &rejection(error)).await;
         }
         let started = Instant::now();
-        let result = self.attempt(self.upstream().retry_for()).await;
+        let result = self.attempt(&receipt, self.upstream().retry_for()).await;
         match judge(&result) {
             Ok(()) => {
                 receipt.delivered();
@@ -233,6 +237,6 @@ async fn conclude(result: Result<UpstreamResponse, ExchangeError>) -> Result<(),
 fn rejection(error: &StoreError) -> Rejection {
     match error {
         StoreError::Full => Rejection::QueueFull,
-        StoreError::Failed(_) => Rejection::QueueFailed,
+        StoreError::Failed(_) | StoreError::Fenced => Rejection::QueueFailed,
     }
 }

@@ -1,4 +1,4 @@
-//! One key: its notifications by the time of receipt, of which one is under way at most.
+//! One key: its notifications by their ranks, of which one is under way at most.
 
 use super::pause::{MAX_OF_KEY, pause};
 use super::{Failure, Moment, Place, Trial, Verdict};
@@ -12,7 +12,7 @@ const POISON_TIME: u64 = 600_000;
 /// The notifications of one key.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// In the order of their receipt.
+    /// By their ranks.
     places: VecDeque<Place>,
     /// The notification that is under way.
     pub(super) attempt: Option<Attempt>,
@@ -27,7 +27,7 @@ pub(super) struct Lane {
 /// A notification that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
-    pub(super) received: i64,
+    pub(super) rank: i64,
     pub(super) stage: Stage,
 }
 
@@ -69,11 +69,11 @@ struct Trouble {
 impl Lane {
     /// Inserts a place, or gives the place that was reserved its id.
     pub(super) fn insert(&mut self, place: Place) -> Inserted {
-        let first = self.first_from(place.received);
+        let first = self.first_from(place.rank);
         let mut same = self
             .places
             .range_mut(first..)
-            .take_while(|other| other.received == place.received);
+            .take_while(|other| other.rank == place.rank);
         if let Some(reserved) = same.find(|other| other.id == 0 || other.id == place.id) {
             let is_known = reserved.id == place.id;
             reserved.id = place.id;
@@ -90,11 +90,11 @@ impl Lane {
 
     /// Removes a place, and returns it if it was there. The next one is due at once.
     pub(super) fn remove(&mut self, place: Place) -> Option<Place> {
-        let first = self.first_from(place.received);
+        let first = self.first_from(place.rank);
         let mut same = self
             .places
             .range(first..)
-            .take_while(|other| other.received == place.received);
+            .take_while(|other| other.rank == place.rank);
         let at = same.position(|other| other.id == place.id || other.id == 0 || place.id == 0)?;
         if first + at == 0 {
             self.not_before = 0;
@@ -103,9 +103,29 @@ impl Lane {
         self.places.remove(first + at)
     }
 
-    fn first_from(&self, received: i64) -> usize {
-        self.places
-            .partition_point(|other| other.received < received)
+    /// Takes a place away that was not stored, so that it can be inserted elsewhere. Returns `true` if
+    /// it was there.
+    pub(super) fn take_out(&mut self, place: Place) -> bool {
+        let at = self.first_from(place.rank);
+        let is_it = |other: &Place| (other.rank, other.id) == (place.rank, 0);
+        let is_there = self.places.get(at).is_some_and(is_it);
+        if is_there {
+            self.places.remove(at);
+        }
+        is_there
+    }
+
+    /// Moves what is under way with the place that it is about.
+    pub(super) fn move_attempt(&mut self, from: Place, to: Place) {
+        if let Some(attempt) = &mut self.attempt
+            && attempt.rank == from.rank
+        {
+            attempt.rank = to.rank;
+        }
+    }
+
+    fn first_from(&self, rank: i64) -> usize {
+        self.places.partition_point(|other| other.rank < rank)
     }
 
     /// Returns the first place and when it is due, if it can be sent: it is stored, and nothing is
@@ -133,9 +153,9 @@ impl Lane {
 
     /// Forgets the stored places that are not under way.
     pub(super) fn forget_waiting(&mut self) {
-        let under_way = self.attempt.map(|attempt| attempt.received);
+        let under_way = self.attempt.map(|attempt| attempt.rank);
         self.places
-            .retain(|place| place.id == 0 || Some(place.received) == under_way);
+            .retain(|place| place.id == 0 || Some(place.rank) == under_way);
     }
 
     /// Returns `true` if nothing needs to be remembered.

@@ -61,6 +61,16 @@ impl Line {
         inserted == Inserted::New
     }
 
+    pub(super) fn moved(&mut self, key: Key, from: Place, to: Place, now: Moment) {
+        let lane = self.lanes.entry(key).or_default();
+        if from.rank != to.rank {
+            lane.move_attempt(from, to);
+            self.reserved -= usize::from(lane.take_out(from));
+        }
+        self.insert(key, to);
+        self.arrange(key, now);
+    }
+
     fn insert(&mut self, key: Key, place: Place) -> Inserted {
         let inserted = self.lanes.entry(key).or_default().insert(place);
         match (inserted, place.id) {
@@ -132,8 +142,7 @@ impl Line {
             Some(_) => self.waiting -= 1,
             None => {}
         }
-        lane.attempt
-            .take_if(|attempt| attempt.received == place.received);
+        lane.attempt.take_if(|attempt| attempt.rank == place.rank);
         self.arrange(key, now);
     }
 
@@ -201,8 +210,10 @@ impl Line {
     }
 
     fn begin(&mut self, key: Key, place: Place, stage: Stage) {
-        let received = place.received;
-        self.lanes.entry(key).or_default().attempt = Some(Attempt { received, stage });
+        self.lanes.entry(key).or_default().attempt = Some(Attempt {
+            rank: place.rank,
+            stage,
+        });
         match stage {
             Stage::Direct => self.direct += 1,
             _ => self.sending += 1,
@@ -216,7 +227,7 @@ impl Line {
             .lanes
             .get_mut(&key)
             .and_then(|lane| lane.attempt.as_mut());
-        let Some(attempt) = attempt.filter(|attempt| attempt.received == place.received) else {
+        let Some(attempt) = attempt.filter(|attempt| attempt.rank == place.rank) else {
             return false;
         };
         match attempt.stage {

@@ -2,8 +2,7 @@
 //! another one.
 //!
 //! Values in, values out: the store, the clock and the application are elsewhere. Within a key, one
-//! notification is under way at a time, strictly by the time of receipt; between keys there is no
-//! order. A notification that is being stored, or that is tried directly, has its place as well, so
+//! notification is under way at a time, strictly by its rank; between keys there is no order. A notification that is being stored, or that is tried directly, has its place as well, so
 //! that no later one of its key overtakes it.
 
 mod lane;
@@ -29,10 +28,23 @@ pub(crate) struct Key(pub(crate) [u8; 16]);
 /// The place of a notification within its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    /// The time of receipt in nanoseconds since 1970.
-    pub(crate) received: i64,
+    /// What the order within the key goes by: the time of receipt, or the order of the store.
+    pub(crate) rank: i64,
     /// Its id in the store; 0 while it is not stored.
     pub(crate) id: i64,
+    /// The time of receipt in nanoseconds since 1970.
+    pub(crate) received: i64,
+}
+
+impl Place {
+    /// The place of a notification that is ordered by the time of its receipt.
+    pub(crate) fn by_receipt(received: i64, id: i64) -> Self {
+        Self {
+            rank: received,
+            id,
+            received,
+        }
+    }
 }
 
 /// A notification with its route and its key.
@@ -114,6 +126,12 @@ impl Order {
     /// Records that a notification is stored. Returns `true` if it was not known.
     pub(crate) fn stored(&mut self, spot: &Spot, now: Moment) -> bool {
         self.line(&spot.route).stored(spot.key, spot.place, now)
+    }
+
+    /// Moves a notification that was not stored to the place that the store gave it.
+    pub(crate) fn moved(&mut self, spot: &Spot, place: Place, now: Moment) {
+        self.line(&spot.route)
+            .moved(spot.key, spot.place, place, now);
     }
 
     /// Records that the application has taken a notification. If it is stored, the next one of its

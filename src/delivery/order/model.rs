@@ -161,10 +161,7 @@ impl World {
 
     fn arrive(&mut self, number: u8, may_be_direct: bool) {
         self.clock += 1;
-        let place = Place {
-            received: self.clock,
-            id: 0,
-        };
+        let place = Place::by_receipt(self.clock, 0);
         let spot = Spot {
             route: ROUTE.into(),
             key: key(number),

@@ -54,10 +54,7 @@ impl Simulation {
 
     fn arrive(&mut self, key: u8) {
         self.received += 1;
-        let place = Place {
-            received: self.received,
-            id: self.received,
-        };
+        let place = Place::by_receipt(self.received, self.received);
         let spot = Spot {
             route: ROUTE.into(),
             key: Key([key; 16]),

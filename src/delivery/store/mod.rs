@@ -5,7 +5,10 @@
 
 pub(crate) mod sqlite;
 
-use super::order::{Key, Spot};
+#[cfg(test)]
+mod suite;
+
+use super::order::{Key, Place, Spot};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
@@ -15,6 +18,9 @@ use thiserror::Error;
 /// A notification to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct NewNotification {
+    /// Names this receipt: the same, however often it is stored.
+    #[expect(dead_code, reason = "one process never stores it twice")]
+    pub(crate) receipt: u128,
     pub(crate) route: Arc<str>,
     pub(crate) key: Key,
     pub(crate) idempotency: String,
@@ -25,6 +31,9 @@ pub(crate) struct NewNotification {
     pub(crate) last_error: Option<String>,
     /// The earliest time of the next attempt, in nanoseconds since 1970, after a failed one.
     pub(crate) next_try: Option<i64>,
+    /// Its place by a direct attempt, if it has one.
+    #[expect(dead_code, reason = "the time of receipt is the place")]
+    pub(crate) ticket: Option<i64>,
     /// A description for people: a JSON object.
     pub(crate) about: String,
     /// The length of the head within the message.
@@ -35,8 +44,8 @@ pub(crate) struct NewNotification {
 /// The result of storing a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// It has this id.
-    New(i64),
+    /// It has this place.
+    New(Place),
     /// The newest one of its key that waits is the same.
     Duplicate,
 }
@@ -50,11 +59,15 @@ pub(crate) enum StoreError {
     /// The store cannot be written.
     #[error("{0}")]
     Failed(String),
+    /// Another process delivers by now.
+    #[error("another process delivers by now")]
+    Fenced,
 }
 
 /// A stored notification, for an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredMessage {
+    pub(crate) receipt: u128,
     pub(crate) idempotency: String,
     pub(crate) received: i64,
     pub(crate) attempts: u32,
@@ -119,6 +132,8 @@ pub(crate) struct Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settlement {
     pub(crate) id: i64,
+    /// The receipt of the notification, so that no other one with its id is meant.
+    pub(crate) receipt: u128,
     pub(crate) end: End,
 }
 
@@ -137,13 +152,88 @@ pub(crate) enum End {
     Parked(Parking),
 }
 
-/// The state of the store, as other processes may have changed it.
+/// The right to deliver, which one process has at a time. That of a later holder is higher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Term(pub(crate) i64);
+
+/// The last thing that the holder of a term has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beat {
+    pub(crate) term: Term,
+    pub(crate) count: i64,
+}
+
+/// A step of a process that delivers, or would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TermStep {
+    /// Takes the term if it is free, or if its holder has said nothing since this beat.
+    Take { lapsed: Option<Beat> },
+    /// Says that this process still delivers.
+    Beat(Term),
+    /// Gives the term up.
+    Resign(Term),
+}
+
+/// The process that has the term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// This process.
+    Here(Term),
+    /// Another one, which has said so last with this beat, or none.
+    Elsewhere(Option<Beat>),
+}
+
+/// The answer to the question whether a notification may be tried directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The place that it has if it is stored after all; absent where the time of receipt decides.
+    pub(crate) ticket: Option<i64>,
+    /// One of the same key waits.
+    pub(crate) waits: bool,
+}
+
+/// How far the store was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Version {
-    /// Changes with each commit of another process.
+pub(crate) struct Seen {
+    /// The highest id.
+    pub(crate) id: i64,
+    /// Changes with each commit of another process, where the store tells.
     pub(crate) commits: i64,
-    /// The number of commands of operators that changed something.
+    /// Changes when an operator has changed something, and everything must be read again.
     pub(crate) commands: i64,
+}
+
+/// What was read of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) seen: Seen,
+    /// The notifications that wait.
+    pub(crate) spots: Vec<Spot>,
+}
+
+/// What is known of the rest of the store once all of it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// The latest time of receipt, or 0.
+    pub(crate) latest: i64,
+    pub(crate) parked: Vec<ParkedCount>,
+}
+
+/// A notification that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    /// Those of the same key that wait and come before it, as far as the store has to be asked.
+    pub(crate) earlier: Vec<Spot>,
+    /// Absent if it does not wait any longer.
+    pub(crate) message: Option<StoredMessage>,
+}
+
+/// The numbers of notifications that were parked because their route has gone, and of those that
+/// wait again because it is back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rerouted {
+    pub(crate) parked: usize,
+    pub(crate) unparked: usize,
 }
 
 /// The parked notifications of one route.
@@ -154,43 +244,44 @@ pub(crate) struct ParkedCount {
     pub(crate) count: u64,
 }
 
-/// An engine that keeps notifications.
+/// An engine that keeps notifications. Each operation is one transaction.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + fmt::Debug {
+    /// Returns `true` if other machines may use it at the same time: a term ends by itself then, and
+    /// the store decides the order.
+    fn is_shared(&self) -> bool;
+
     /// Sets the limit of the size, in bytes.
     fn set_max_size(&self, max_size: u64);
 
-    /// Stores a notification durably.
-    async fn store(&self, notification: NewNotification) -> Result<Stored, StoreError>;
+    /// Stores notifications durably. Returns the result of each.
+    async fn store(&self, batch: Vec<NewNotification>) -> Vec<Result<Stored, StoreError>>;
 
-    /// Returns `true` if this process delivers, which it does from then on until it ends.
-    async fn term(&self) -> Result<bool, StoreError>;
+    /// Asks whether a notification may be tried directly, as far as other processes are concerned.
+    async fn ask(&self, spot: &Spot) -> Result<Asked, StoreError>;
 
-    /// Returns the notifications that wait, of those with a higher id than `after`.
-    async fn read(&self, after: i64) -> Result<Vec<Spot>, StoreError>;
+    /// Takes, keeps or gives up the term. Returns the process that has it then.
+    async fn term(&self, step: TermStep) -> Result<Holder, StoreError>;
 
-    /// Returns one that waits, for an attempt.
-    async fn message(&self, id: i64) -> Result<Option<StoredMessage>, StoreError>;
+    /// Returns what waits and has come since `after`, or nothing if nothing has changed.
+    async fn read(&self, after: Seen) -> Result<Reading, StoreError>;
 
-    /// Returns the notifications of the same key that wait and were received before this one.
-    async fn earlier(&self, spot: Spot) -> Result<Vec<Spot>, StoreError>;
+    /// Returns everything that waits, once each is parked whose route is not one of `routes`, and
+    /// what was parked for that reason waits again if its route is.
+    async fn load(
+        &self,
+        term: Term,
+        routes: Vec<String>,
+    ) -> Result<(Reading, Totals, Rerouted), StoreError>;
 
-    /// Records the ends of attempts durably.
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError>;
+    /// Returns one that waits, for an attempt, which begins.
+    async fn fetch(&self, term: Term, spot: Spot) -> Result<Fetched, StoreError>;
 
-    /// Parks what waits for a route that is not one of `routes`, and unparks what was parked for
-    /// that reason and has its route again. Returns the numbers of both.
-    async fn route(&self, routes: Vec<String>) -> Result<(usize, usize), StoreError>;
-
-    /// Returns what shows the changes of other processes.
-    async fn version(&self) -> Result<Version, StoreError>;
-
-    /// Returns the numbers of parked notifications.
-    async fn parked(&self) -> Result<Vec<ParkedCount>, StoreError>;
-
-    /// Returns a notification without its message.
-    async fn describe(&self, id: i64) -> Result<Option<Listed>, StoreError>;
-
-    /// Returns the latest time of receipt.
-    async fn latest(&self) -> Result<i64, StoreError>;
+    /// Records the ends of attempts durably. What is delivered is deleted even if the term is over,
+    /// the rest is refused then. Returns those that are parked.
+    async fn settle(
+        &self,
+        term: Option<Term>,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Listed>, StoreError>;
 }

@@ -1,6 +1,6 @@
 //! The thread that owns the connection, and commits.
 
-use super::super::{Listed, NewNotification, Settlement, StoreError, Stored};
+use super::super::{Listed, NewNotification, Rerouted, Settlement, StoreError, Stored};
 use super::{Observer, Request, file, table};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::cell::RefCell;
@@ -21,8 +21,8 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// A change of the store.
 pub(super) enum Write {
     Store(Box<NewNotification>, Answer<Stored>),
-    Settle(Vec<Settlement>, Answer<()>),
-    Route(Vec<String>, Answer<(usize, usize)>),
+    Settle(Vec<Settlement>, Answer<Vec<Listed>>),
+    Route(Vec<String>, Answer<Rerouted>),
 }
 
 /// The owner of the connection.
@@ -272,12 +272,8 @@ impl Room<'_> {
                 }
             },
             Write::Settle(settlements, answer) => {
-                let settle = |settlement| table::settle(connection, settlement).map(drop);
-                return conclude(
-                    settlements.iter().try_for_each(settle),
-                    answer,
-                    acknowledgements,
-                );
+                let settled = table::settle_all(connection, &settlements);
+                return conclude(settled, answer, acknowledgements);
             }
             Write::Route(routes, answer) => {
                 return conclude(table::route(connection, &routes), answer, acknowledgements);

@@ -13,14 +13,15 @@ mod table;
 mod tests;
 
 use super::{
-    Listed, NewNotification, ParkedCount, Settlement, Store, StoreError, Stored, StoredMessage,
-    Version,
+    Asked, End, Fetched, Holder, Listed, NewNotification, Reading, Rerouted, Seen, Settlement,
+    Store, StoreError, Stored, Term, TermStep, Totals,
 };
 use crate::delivery::lock::Lock;
 use crate::delivery::order::Spot;
 use async_trait::async_trait;
 use committer::{Committer, Write};
 use file::OpenError;
+use futures_util::future::join_all;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The number of requests to the thread that may wait for it.
 const CAPACITY: usize = 4096;
+
+/// The term of the process that has the lock: the kernel sees to it that there is one.
+const TERM: Term = Term(0);
 
 /// The reports of a store about itself.
 pub(crate) trait Observer: Send + Sync {
@@ -143,62 +147,82 @@ fn stopped() -> StoreError {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn set_max_size(&self, max_size: u64) {
         self.max_size.store(max_size, Ordering::Relaxed);
     }
 
-    async fn store(&self, notification: NewNotification) -> Result<Stored, StoreError> {
-        self.write(|answer| Write::Store(Box::new(notification), answer))
-            .await
+    async fn store(&self, batch: Vec<NewNotification>) -> Vec<Result<Stored, StoreError>> {
+        let writes = batch
+            .into_iter()
+            .map(|new| self.write(|answer| Write::Store(Box::new(new), answer)));
+        // All are in the queue of the thread before the first is answered, and so in one commit.
+        join_all(writes).await
     }
 
-    async fn term(&self) -> Result<bool, StoreError> {
+    async fn ask(&self, _: &Spot) -> Result<Asked, StoreError> {
+        // The one that has the lock knows what waits.
+        Ok(Asked {
+            ticket: None,
+            waits: false,
+        })
+    }
+
+    async fn term(&self, step: TermStep) -> Result<Holder, StoreError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_none() {
-            let taken = Lock::take(&lock_path(&self.path));
-            *lock = taken.map_err(|error| StoreError::Failed(error.to_string()))?;
+        match step {
+            TermStep::Take { .. } if lock.is_none() => {
+                let taken = Lock::take(&lock_path(&self.path));
+                *lock = taken.map_err(|error| StoreError::Failed(error.to_string()))?;
+            }
+            TermStep::Take { .. } | TermStep::Beat(_) => {}
+            TermStep::Resign(_) => *lock = None,
         }
-        Ok(lock.is_some())
+        Ok(match *lock {
+            Some(_) => Holder::Here(TERM),
+            None => Holder::Elsewhere(None),
+        })
     }
 
-    async fn read(&self, after: i64) -> Result<Vec<Spot>, StoreError> {
-        self.query(move |connection| table::waiting(connection, after))
+    async fn read(&self, after: Seen) -> Result<Reading, StoreError> {
+        self.query(move |connection| table::read(connection, after))
             .await
     }
 
-    async fn message(&self, id: i64) -> Result<Option<StoredMessage>, StoreError> {
-        self.query(move |connection| table::message(connection, id))
+    async fn load(
+        &self,
+        _: Term,
+        routes: Vec<String>,
+    ) -> Result<(Reading, Totals, Rerouted), StoreError> {
+        let rerouted = self.write(|answer| Write::Route(routes, answer)).await?;
+        let (reading, totals) = self.query(table::load).await?;
+        Ok((reading, totals, rerouted))
+    }
+
+    async fn fetch(&self, _: Term, spot: Spot) -> Result<Fetched, StoreError> {
+        self.query(move |connection| table::fetch(connection, &spot))
             .await
     }
 
-    async fn earlier(&self, spot: Spot) -> Result<Vec<Spot>, StoreError> {
-        self.query(move |connection| table::earlier(connection, &spot))
-            .await
-    }
-
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
-        self.write(|answer| Write::Settle(settlements, answer))
-            .await
-    }
-
-    async fn route(&self, routes: Vec<String>) -> Result<(usize, usize), StoreError> {
-        self.write(|answer| Write::Route(routes, answer)).await
-    }
-
-    async fn version(&self) -> Result<Version, StoreError> {
-        self.query(table::version).await
-    }
-
-    async fn parked(&self) -> Result<Vec<ParkedCount>, StoreError> {
-        self.query(table::parked).await
-    }
-
-    async fn describe(&self, id: i64) -> Result<Option<Listed>, StoreError> {
-        self.query(move |connection| table::describe(connection, id))
-            .await
-    }
-
-    async fn latest(&self) -> Result<i64, StoreError> {
-        self.query(table::latest).await
+    async fn settle(
+        &self,
+        _: Option<Term>,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let is_holder = {
+            let lock = self.lock.lock();
+            lock.unwrap_or_else(PoisonError::into_inner).is_some()
+        };
+        let (allowed, fenced): (Vec<_>, Vec<_>) = settlements
+            .into_iter()
+            .partition(|settlement| is_holder || settlement.end == End::Delivered);
+        let parked = self.write(|answer| Write::Settle(allowed, answer)).await?;
+        match fenced.is_empty() {
+            true => Ok(parked),
+            false => Err(StoreError::Fenced),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The table of notifications, and the statements about it.
 
 use super::super::{
-    End, Listed, NewNotification, ParkedCount, Parking, Settlement, Stored, StoredMessage, Version,
+    End, Fetched, Listed, NewNotification, ParkedCount, Parking, Reading, Rerouted, Seen,
+    Settlement, Stored, StoredMessage, Totals,
 };
 use crate::delivery::order::{Key, Place, Spot};
 use bytes::Bytes;
@@ -113,11 +114,48 @@ pub(super) fn insert(connection: &Connection, new: &NewNotification) -> rusqlite
             new.head.cast_signed(),
             &new.message[..],
         ])
-        .map(Stored::New)
+        .map(|id| Stored::New(Place::by_receipt(new.received, id)))
+}
+
+/// Returns what has come since `after`, if another process has changed anything.
+pub(super) fn read(connection: &Connection, after: Seen) -> rusqlite::Result<Reading> {
+    // Asked for before the rest: what changes meanwhile is noticed next time.
+    let mut seen = changes(connection, after.id)?;
+    let spots = match seen == after {
+        true => Vec::new(),
+        false => waiting(connection, after.id)?,
+    };
+    seen.id = highest(&spots, after.id);
+    Ok(Reading { seen, spots })
+}
+
+/// Returns everything that waits.
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<(Reading, Totals)> {
+    let mut seen = changes(connection, 0)?;
+    let totals = Totals {
+        latest: latest(connection)?,
+        parked: parked(connection)?,
+    };
+    let spots = waiting(connection, 0)?;
+    seen.id = highest(&spots, 0);
+    Ok((Reading { seen, spots }, totals))
+}
+
+fn highest(spots: &[Spot], known: i64) -> i64 {
+    let ids = spots.iter().map(|spot| spot.place.id);
+    ids.fold(known, i64::max)
+}
+
+/// Returns one that waits, and those before it.
+pub(super) fn fetch(connection: &Connection, spot: &Spot) -> rusqlite::Result<Fetched> {
+    Ok(Fetched {
+        earlier: earlier(connection, spot)?,
+        message: message(connection, spot.place.id)?,
+    })
 }
 
 /// Returns the notifications that wait, of those with a higher id than `after`.
-pub(super) fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Spot>> {
+fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Spot>> {
     let select = "select id, route, key, received from notification where id > ?1 and parked is null order by id";
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query([after])?;
@@ -130,10 +168,7 @@ pub(super) fn waiting(connection: &Connection, after: i64) -> rusqlite::Result<V
             routes.insert(route.clone());
             route
         });
-        let place = Place {
-            received: row.get(3)?,
-            id: row.get(0)?,
-        };
+        let place = Place::by_receipt(row.get(3)?, row.get(0)?);
         // A key that was damaged stops no other: its row is ordered by itself.
         let key = row
             .get(2)
@@ -150,20 +185,17 @@ pub(super) fn text<'r>(row: &'r Row<'_>, index: usize) -> rusqlite::Result<Cow<'
 }
 
 /// Returns the notifications of the same key that wait and were received before this one.
-pub(super) fn earlier(connection: &Connection, spot: &Spot) -> rusqlite::Result<Vec<Spot>> {
+fn earlier(connection: &Connection, spot: &Spot) -> rusqlite::Result<Vec<Spot>> {
     let select = "select id, received from notification where route = ?1 and key = ?2
         and parked is null and (received, id) < (?3, ?4) order by received, id";
     let read = |row: &Row<'_>| {
-        let place = Place {
-            id: row.get(0)?,
-            received: row.get(1)?,
-        };
+        let place = Place::by_receipt(row.get(1)?, row.get(0)?);
         Ok(Spot {
             place,
             ..spot.clone()
         })
     };
-    let Place { received, id } = spot.place;
+    let Place { received, id, .. } = spot.place;
     connection
         .prepare_cached(select)?
         .query_map(params![&*spot.route, spot.key.0, received, id], read)?
@@ -171,10 +203,12 @@ pub(super) fn earlier(connection: &Connection, spot: &Spot) -> rusqlite::Result<
 }
 
 /// Returns one that waits.
-pub(super) fn message(connection: &Connection, id: i64) -> rusqlite::Result<Option<StoredMessage>> {
+fn message(connection: &Connection, id: i64) -> rusqlite::Result<Option<StoredMessage>> {
     let select = "select received, attempts, head, message, idempotency from notification where id = ?1 and parked is null";
     let read = |row: &Row<'_>| {
         Ok(StoredMessage {
+            // No id is used twice.
+            receipt: 0,
             received: row.get(0)?,
             attempts: row.get(1)?,
             head: row.get::<_, u32>(2)? as usize,
@@ -188,9 +222,24 @@ pub(super) fn message(connection: &Connection, id: i64) -> rusqlite::Result<Opti
         .optional()
 }
 
+/// Records the ends of attempts. Returns those that are parked.
+pub(super) fn settle_all(
+    connection: &Connection,
+    settlements: &[Settlement],
+) -> rusqlite::Result<Vec<Listed>> {
+    let mut parked = Vec::new();
+    for settlement in settlements {
+        let changed = settle(connection, settlement)?;
+        if changed > 0 && matches!(settlement.end, End::Parked(_)) {
+            parked.extend(describe(connection, settlement.id)?);
+        }
+    }
+    Ok(parked)
+}
+
 /// Records the end of an attempt. One that an operator has parked or dropped meanwhile stays so,
 /// unless it is delivered.
-pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<usize> {
+fn settle(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<usize> {
     let id = settlement.id;
     match &settlement.end {
         End::Delivered => connection
@@ -212,10 +261,7 @@ pub(super) fn settle(connection: &Connection, settlement: &Settlement) -> rusqli
 }
 
 /// Parks what waits for a route that is not one of `routes`, and unparks what has its route again.
-pub(super) fn route(
-    connection: &Connection,
-    routes: &[String],
-) -> rusqlite::Result<(usize, usize)> {
+pub(super) fn route(connection: &Connection, routes: &[String]) -> rusqlite::Result<Rerouted> {
     let no_route = Parking::NoRoute.as_str();
     let distinct = "select distinct route from notification where parked is null or parked = ?1";
     // As bytes: a damaged text is the route of nothing.
@@ -223,17 +269,17 @@ pub(super) fn route(
         .prepare(distinct)?
         .query_map([no_route], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))?
         .collect::<Result<_, _>>()?;
-    let (mut parked, mut unparked) = (0, 0);
+    let mut rerouted = Rerouted::default();
     for stored in stored {
         if routes.iter().any(|route| route.as_bytes() == stored) {
             let unpark = "update notification set parked = null where route = cast(?1 as text) and parked = ?2";
-            unparked += connection.execute(unpark, params![stored, no_route])?;
+            rerouted.unparked += connection.execute(unpark, params![stored, no_route])?;
         } else {
             let park = "update notification set parked = ?2 where route = cast(?1 as text) and parked is null";
-            parked += connection.execute(park, params![stored, no_route])?;
+            rerouted.parked += connection.execute(park, params![stored, no_route])?;
         }
     }
-    Ok((parked, unparked))
+    Ok(rerouted)
 }
 
 /// Deletes the oldest parked notification, and returns it.
@@ -266,9 +312,10 @@ pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Returns what shows the changes of other processes.
-pub(super) fn version(connection: &Connection) -> rusqlite::Result<Version> {
+fn changes(connection: &Connection, id: i64) -> rusqlite::Result<Seen> {
     let commands = "select count from command";
-    Ok(Version {
+    Ok(Seen {
+        id,
         commits: connection.pragma_query_value(None, "data_version", |row| row.get(0))?,
         commands: connection
             .prepare_cached(commands)?
@@ -277,7 +324,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<Version> {
 }
 
 /// Returns the numbers of parked notifications.
-pub(super) fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCount>> {
+fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCount>> {
     let select =
         "select route, parked, count(*) from notification where parked is not null group by 1, 2";
     let read = |row: &Row<'_>| {
@@ -294,7 +341,7 @@ pub(super) fn parked(connection: &Connection) -> rusqlite::Result<Vec<ParkedCoun
 }
 
 /// Returns the latest time of receipt, or 0.
-pub(super) fn latest(connection: &Connection) -> rusqlite::Result<i64> {
+fn latest(connection: &Connection) -> rusqlite::Result<i64> {
     let select = "select coalesce(max(received), 0) from notification";
     connection.query_row(select, [], |row| row.get(0))
 }

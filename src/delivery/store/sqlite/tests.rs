@@ -1,6 +1,6 @@
-use super::super::{End, Parking};
+use super::super::suite::{self, new, park, store_one, take, waiting};
+use super::super::{Listed, Parking};
 use super::*;
-use crate::delivery::order::Key;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
@@ -65,90 +65,13 @@ impl Scene {
     }
 }
 
-fn new(key: u8, received: i64, body: &str) -> NewNotification {
-    NewNotification {
-        route: "/a".into(),
-        key: Key([key; 16]),
-        idempotency: body.into(),
-        received,
-        attempts: 0,
-        last_error: None,
-        next_try: None,
-        about: "{}".into(),
-        head: 0,
-        message: body.to_owned().into(),
+impl suite::Scene for Scene {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(Self::open(self))
     }
 }
 
-fn ids(spots: &[Spot]) -> Vec<(i64, i64)> {
-    spots
-        .iter()
-        .map(|spot| (spot.place.received, spot.place.id))
-        .collect()
-}
-
-#[tokio::test]
-async fn what_is_stored_is_there_after_a_restart_until_it_is_delivered() {
-    let scene = Scene::new();
-    let store = scene.open();
-    assert_eq!(store.store(new(1, 10, "one")).await, Ok(Stored::New(1)));
-    assert_eq!(store.store(new(2, 9, "two")).await, Ok(Stored::New(2)));
-    drop(store);
-    let store = scene.open();
-    let waiting = store.read(0).await.unwrap();
-    assert_eq!(ids(&waiting), [(10, 1), (9, 2)]);
-    assert_eq!(waiting[0].key, Key([1; 16]));
-    assert_eq!(store.latest().await, Ok(10));
-    let message = store.message(1).await.unwrap().unwrap();
-    assert_eq!((&message.message[..], message.attempts), (&b"one"[..], 0));
-    let failed = End::Failed {
-        attempts: 3,
-        error: "status 500".into(),
-        next_try: Some(20),
-    };
-    store
-        .settle(vec![
-            Settlement { id: 2, end: failed },
-            Settlement {
-                id: 1,
-                end: End::Delivered,
-            },
-        ])
-        .await
-        .unwrap();
-    assert_eq!(ids(&store.read(0).await.unwrap()), [(9, 2)]);
-    assert_eq!(store.message(1).await, Ok(None));
-    assert_eq!(store.message(2).await.unwrap().unwrap().attempts, 3);
-    // No id is used twice: it would be taken for one that is known.
-    store
-        .settle(vec![Settlement {
-            id: 2,
-            end: End::Delivered,
-        }])
-        .await
-        .unwrap();
-    assert_eq!(store.store(new(1, 11, "three")).await, Ok(Stored::New(3)));
-    assert_eq!(ids(&store.read(2).await.unwrap()), [(11, 3)]);
-}
-
-#[tokio::test]
-async fn only_the_newest_that_waits_is_a_duplicate() {
-    let scene = Scene::new();
-    let store = scene.open();
-    assert_eq!(store.store(new(1, 1, "down")).await, Ok(Stored::New(1)));
-    assert_eq!(store.store(new(1, 2, "down")).await, Ok(Stored::Duplicate));
-    assert_eq!(store.store(new(2, 3, "down")).await, Ok(Stored::New(2)));
-    assert_eq!(store.store(new(1, 4, "up")).await, Ok(Stored::New(3)));
-    assert_eq!(store.store(new(1, 5, "down")).await, Ok(Stored::New(4)));
-    store
-        .settle(vec![Settlement {
-            id: 4,
-            end: End::Parked(Parking::Operator),
-        }])
-        .await
-        .unwrap();
-    assert_eq!(store.store(new(1, 6, "down")).await, Ok(Stored::New(5)));
-}
+suite::tests!(Scene::new());
 
 #[tokio::test]
 async fn the_oldest_parked_makes_room_and_what_waits_does_not() {
@@ -159,86 +82,22 @@ async fn the_oldest_parked_makes_room_and_what_waits_does_not() {
     };
     let store = scene.open_with(500_000).store;
     for received in 1..=4 {
-        assert!(store.store(large(received)).await.is_ok());
+        assert!(store_one(&store, large(received)).await.is_ok());
     }
-    let park = |id| Settlement {
-        id,
-        end: End::Parked(Parking::TooOld),
-    };
-    store.settle(vec![park(3), park(2)]).await.unwrap();
+    let term = take(&store).await;
+    let parked = vec![park(3, 3, Parking::TooOld), park(2, 2, Parking::TooOld)];
+    store.settle(Some(term), parked).await.unwrap();
     for received in 5..=6 {
-        assert!(store.store(large(received)).await.is_ok());
+        assert!(store_one(&store, large(received)).await.is_ok());
     }
-    assert_eq!(store.store(large(7)).await, Err(StoreError::Full));
-    let waiting = ids(&store.read(0).await.unwrap());
-    assert_eq!(waiting, [(1, 1), (4, 4), (5, 5), (6, 6)]);
+    assert_eq!(store_one(&store, large(7)).await, Err(StoreError::Full));
+    assert_eq!(waiting(&store).await, [(1, 1), (4, 4), (5, 5), (6, 6)]);
     assert_eq!(
         *scene.reports.0.lock().unwrap(),
         ["dropped 2 of /a", "dropped 3 of /a"]
     );
     store.set_max_size(SIZE);
-    assert!(store.store(large(8)).await.is_ok());
-}
-
-#[tokio::test]
-async fn routes_that_are_gone_are_parked_until_they_are_back() {
-    let scene = Scene::new();
-    let store = scene.open();
-    for (route, received) in [("/a", 1), ("/b", 2), ("/b", 3)] {
-        let new = NewNotification {
-            route: route.into(),
-            ..new(1, received, &received.to_string())
-        };
-        store.store(new).await.unwrap();
-    }
-    store
-        .settle(vec![Settlement {
-            id: 3,
-            end: End::Parked(Parking::Poison),
-        }])
-        .await
-        .unwrap();
-    assert_eq!(store.route(vec!["/a".into()]).await, Ok((1, 0)));
-    assert_eq!(ids(&store.read(0).await.unwrap()), [(1, 1)]);
-    let mut parked = store.parked().await.unwrap();
-    parked.sort_by(|one, other| one.reason.cmp(&other.reason));
-    let parked: Vec<_> = parked.iter().map(|it| (&*it.reason, it.count)).collect();
-    assert_eq!(parked, [("no_route", 1), ("poison", 1)]);
-    assert_eq!(
-        store.route(vec!["/a".into(), "/b".into()]).await,
-        Ok((0, 1))
-    );
-    assert_eq!(ids(&store.read(0).await.unwrap()), [(1, 1), (2, 2)]);
-}
-
-#[tokio::test]
-async fn one_process_has_the_term_and_sees_what_others_store() {
-    let scene = Scene::new();
-    let (first, second) = (scene.open(), scene.open());
-    assert_eq!(first.term().await, Ok(true));
-    assert_eq!(second.term().await, Ok(false));
-    let before = first.version().await.unwrap();
-    first.store(new(1, 1, "own")).await.unwrap();
-    assert_eq!(first.version().await.unwrap(), before, "it knows its own");
-    second.store(new(1, 2, "other")).await.unwrap();
-    assert_ne!(first.version().await.unwrap(), before);
-    assert_eq!(ids(&first.read(1).await.unwrap()), [(2, 2)]);
-    drop(first);
-    assert_eq!(second.term().await, Ok(true));
-}
-
-#[tokio::test]
-async fn everything_that_waits_for_the_disk_is_committed_together() {
-    let scene = Scene::new();
-    let store = Arc::new(scene.open());
-    let stores = (0..500).map(|number| {
-        let store = store.clone();
-        tokio::spawn(async move { store.store(new(1, number, &number.to_string())).await })
-    });
-    for stored in stores.collect::<Vec<_>>() {
-        assert!(matches!(stored.await.unwrap(), Ok(Stored::New(_))));
-    }
-    assert_eq!(store.read(0).await.unwrap().len(), 500);
+    assert!(store_one(&store, large(8)).await.is_ok());
 }
 
 #[test]
@@ -248,7 +107,7 @@ fn files_are_for_their_owner_only() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime.block_on(store.store(new(1, 1, "x"))).unwrap();
+    runtime.block_on(store_one(&store, new(1, 1, "x"))).unwrap();
     for name in ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock"] {
         let metadata = fs::metadata(scene.directory.path().join(name)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
@@ -266,13 +125,13 @@ async fn a_damaged_file_is_set_aside_and_nothing_is_deleted() {
         let Opened { store, damaged } = scene.open_with(SIZE);
         let (aside, _) = damaged.unwrap();
         assert_eq!(fs::read(aside).unwrap(), damage);
-        assert!(store.store(new(1, 1, "x")).await.is_ok());
+        assert!(store_one(&store, new(1, 1, "x")).await.is_ok());
     }
     let scene = Scene::new();
     let store = scene.open();
     for number in 0..200 {
         let body = format!("{number}{}", "x".repeat(3000));
-        store.store(new(1, number, &body)).await.unwrap();
+        store_one(&store, new(1, number, &body)).await.unwrap();
     }
     drop(store);
     scene.until_closed();
@@ -284,7 +143,7 @@ async fn a_damaged_file_is_set_aside_and_nothing_is_deleted() {
     let (aside, problem) = damaged.unwrap();
     assert!(!problem.is_empty());
     assert_eq!(fs::read(aside).unwrap(), bytes);
-    assert_eq!(store.read(0).await.unwrap(), []);
+    assert_eq!(waiting(&store).await, []);
 }
 
 #[test]
@@ -325,8 +184,8 @@ async fn nothing_is_acknowledged_while_another_process_writes() {
     // Another process writes for longer than this one waits: nothing is acknowledged.
     let other = Connection::open(scene.path()).unwrap();
     other.execute_batch("begin immediate").unwrap();
-    let refused = store.store(new(1, 1, "x")).await;
+    let refused = store_one(&store, new(1, 1, "x")).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     other.execute_batch("rollback").unwrap();
-    assert!(store.store(new(1, 1, "x")).await.is_ok());
+    assert!(store_one(&store, new(1, 1, "x")).await.is_ok());
 }

@@ -1,9 +1,8 @@
-//! The access rules of a route, as conditions on requests state them. A rule that is not understood
-//! closes the route.
+//! The access rules of a route. One that is not understood closes the route.
 
-use super::directive::{Directive, is_listed, starts_with};
-use super::subject_match::{AccessPattern, Comparison, Rendering, SubjectMeaning};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use super::directive::{Directive, is_listed};
+use super::site::PassedOn;
+use super::subject_match::{self, AccessPattern, Rendering};
 
 /// The part of a request that a condition examines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,61 +27,32 @@ pub(super) struct MatchedRequests<'t> {
 }
 
 impl<'t> MatchedRequests<'t> {
-    /// Returns the requests whose input is, or is not, the text of a directive.
-    pub(super) fn of(
-        input: Input,
-        directive: &'t Directive,
-        text: &str,
-        comparison: Comparison,
-        inverted: bool,
-    ) -> Self {
-        let text = text.to_owned();
-        let pattern = AccessPattern {
-            text,
-            comparison,
-            directive,
-        };
+    /// Returns all other requests.
+    pub(super) fn others(self) -> Self {
         Self {
-            input,
-            patterns: vec![pattern],
-            inverted,
+            inverted: !self.inverted,
+            ..self
         }
     }
 
     /// Returns `true` if the input is compared with this text alone.
     fn is_about(&self, text: &str) -> bool {
         match self.patterns.as_slice() {
-            [pattern] if pattern.comparison == Comparison::Whole => pattern.text == text,
+            [pattern] if !pattern.is_expression => pattern.text == text,
             [pattern] => !text.is_empty() && pattern.text.contains(text),
             _ => false,
         }
     }
 
-    /// Returns `true` if only requests with a valid certificate pass.
-    fn demand_certificate(&self, only_these_pass: bool) -> bool {
-        match (&self.input, only_these_pass) {
-            (Input::Subject(_), false) => self.is_about(""),
-            (Input::Verification, true) => self.is_about("SUCCESS"),
-            (Input::Verification, false) => self.is_about("NONE"),
+    /// Returns `true` if all of them have a valid certificate.
+    fn have_certificate(&self) -> bool {
+        match (&self.input, self.inverted) {
+            (Input::Subject(_), true) => self.is_about(""),
+            (Input::Verification, false) => self.is_about("SUCCESS"),
+            (Input::Verification, true) => self.is_about("NONE"),
             _ => false,
         }
     }
-}
-
-/// The effect of a condition that matches.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnMatch {
-    Refuse,
-    /// Requests that do not match are refused.
-    Serve,
-}
-
-/// The secret that a rule compares with the `Authorization` header.
-#[derive(Debug)]
-pub(super) struct Secret<'t> {
-    /// The user of Basic credentials; `None` for a Bearer token.
-    pub(super) user: Option<String>,
-    pub(super) directive: &'t Directive,
 }
 
 /// The demands on a client in addition to those of the handshake.
@@ -96,28 +66,29 @@ pub(super) struct AccessRules<'t> {
     pub(super) names: Option<Vec<String>>,
     /// The rule whose names cannot be read.
     pub(super) unread_subject: Option<&'t Directive>,
-    pub(super) secrets: Vec<Secret<'t>>,
+    /// Conditions that compare the `Authorization` header with a Bearer token.
+    pub(super) tokens: Vec<&'t Directive>,
     /// The first rule that is not understood, or cannot be expressed: the route is closed.
     pub(super) unknown_rule: Option<&'t Directive>,
 }
 
-/// The advice for a rule that is not understood.
 pub(super) const UNREADABLE: &str = "this rule is not understood: say what it does with the client \
     certificate, Basic or Bearer in [routes.auth]";
-
-/// The advice for a file that is missing.
+pub(super) const NETWORKS: &str = "name the networks that may connect in listen.allow";
 const MISSING: &str = "this file is missing and may restrict access: run import on the machine of \
     the server, or name its directory with --prefix";
+const ONLY_NAMES: &str = "of the subject, only the common name is compared";
+const ANY_ISSUER: &str = "any authority in tls.client.ca will do: remove the others";
+const NO_TOKEN: &str = "no single Bearer token can be read from this: write what it demands to a \
+    file, and name that in auth.basic or auth.bearer";
+
+/// Directives that let something else decide.
+pub(super) const DECIDING: &str = "auth_basic auth_request auth_jwt* auth_digest* auth_ldap* \
+    access_by_lua* rewrite_by_lua* secure_link* js_access RequireNone";
 
 /// Parts of the names of files without access rules.
 const HARMLESS: &str = "*mime.types* *fastcgi* *uwsgi_params* *scgi_params* *proxy_params* \
     *options-ssl-* *ssl-ciphers* *acme-challenge* *modules-enabled*";
-
-/// The advice for rules about addresses.
-pub(super) const NETWORKS: &str = "name the networks that may connect in listen.allow";
-
-/// The advice for rules that compare more of a subject than its common name.
-const ONLY_NAMES: &str = "of the subject, only the common name is compared";
 
 /// Parts of a request that each client chooses, and that identify no client.
 const CHOSEN_BY_CLIENT: &str =
@@ -127,6 +98,13 @@ const CHOSEN_BY_CLIENT: &str =
 const OWN_RULES: &str = "request_filename host http_host server_name scheme https";
 
 impl<'t> AccessRules<'t> {
+    pub(super) fn of(requests: &PassedOn<'_>) -> Self {
+        Self {
+            is_webhook: requests.is_webhook,
+            ..Self::default()
+        }
+    }
+
     /// Closes the route, because a rule would have to be left out.
     pub(super) fn close(&mut self, directive: &'t Directive, remedy: &str) {
         directive.cover();
@@ -134,11 +112,18 @@ impl<'t> AccessRules<'t> {
         directive.not_carried(remedy);
     }
 
-    /// Adds a file that is missing.
-    pub(super) fn missing(&mut self, directive: &'t Directive) {
-        match is_listed(HARMLESS, directive.value()) {
-            true => directive.not_carried("this file is missing, but probably has no access rule"),
-            false => self.close(directive, MISSING),
+    /// Adds a directive that is no condition, but may restrict access.
+    pub(super) fn directive(&mut self, directive: &'t Directive) {
+        if directive.is("limit_except Limit LimitExcept AllowMethods") {
+            self.methods(directive);
+        } else if directive.is("include") && is_listed(HARMLESS, directive.value()) {
+            directive.not_carried("this file is missing, but probably has no access rule");
+        } else if directive.is("include") {
+            self.close(directive, MISSING);
+        } else if directive.is("deny") {
+            self.close(directive, NETWORKS);
+        } else if directive.is(DECIDING) && directive.value() != "off" {
+            self.close(directive, UNREADABLE);
         }
     }
 
@@ -151,24 +136,19 @@ impl<'t> AccessRules<'t> {
         }
     }
 
-    /// Adds the demand that a condition expresses.
-    pub(super) fn apply(
-        &mut self,
-        directive: &'t Directive,
-        requests: &MatchedRequests<'t>,
-        on_match: OnMatch,
-    ) {
-        let only_these_pass = requests.inverted == (on_match == OnMatch::Refuse);
-        if requests.demand_certificate(only_these_pass) {
-            return self.certificate(directive);
-        }
+    /// Adds the demand of a condition that lets only these requests in.
+    pub(super) fn apply(&mut self, directive: &'t Directive, requests: &MatchedRequests<'t>) {
         let patterns = &requests.patterns;
-        match (&requests.input, only_these_pass) {
-            (Input::Subject(rendering), true) => self.subject(directive, patterns, *rendering),
-            (Input::Authorization, true) => self.authorizations(directive, patterns),
+        match (&requests.input, requests.inverted) {
+            _ if requests.have_certificate() => self.certificate(directive),
+            (Input::Subject(rendering), false) => self.subject(directive, patterns, *rendering),
+            (Input::Authorization, false) => self.authorization(directive, patterns),
             (Input::OtherSubject, _) => self.demand_names(directive, Vec::new()),
-            (Input::Issuer, true) => self.issuer(directive),
-            (Input::Other(variable), _) => self.other(directive, variable, only_these_pass),
+            (Input::Issuer, false) => {
+                self.certificate = true;
+                directive.not_carried(ANY_ISSUER);
+            }
+            (Input::Other(variable), is_none_of) => self.other(directive, variable, is_none_of),
             _ => self.close(directive, UNREADABLE),
         }
     }
@@ -178,30 +158,25 @@ impl<'t> AccessRules<'t> {
         directive.carried("auth.client_certificate");
     }
 
-    fn issuer(&mut self, directive: &'t Directive) {
-        self.certificate = true;
-        directive.not_carried("any authority in tls.client.ca will do: remove the others");
-    }
-
     fn subject(
         &mut self,
         directive: &'t Directive,
         patterns: &[AccessPattern<'t>],
         rendering: Rendering,
     ) {
-        let meaning = SubjectMeaning::of(patterns, rendering);
-        if meaning.has_more {
+        let names = subject_match::names(patterns, rendering);
+        let forgeries = subject_match::forgeries(patterns, rendering, &names).join("; ");
+        if patterns.iter().any(AccessPattern::has_more_than_names) {
             directive.not_carried(ONLY_NAMES);
         }
-        if !meaning.forgeries.is_empty() {
+        if !forgeries.is_empty() {
             let hole = "certificates of the same authority with these subjects got in";
-            directive.closed(format!("{hole}: {}", meaning.forgeries.join("; ")));
+            directive.closed(format!("{hole}: {forgeries}"));
         }
-        self.demand_names(directive, meaning.names);
+        self.demand_names(directive, names);
     }
 
-    /// Demands one of `names`, and of those that other conditions demand; none is a rule from which
-    /// no name can be read.
+    /// Demands one of `names`; there are none if they cannot be read from the rule.
     fn demand_names(&mut self, directive: &'t Directive, names: Vec<String>) {
         self.certificate = true;
         if names.is_empty() {
@@ -212,43 +187,26 @@ impl<'t> AccessRules<'t> {
         }
         let listed = names.join(", ");
         directive.carried(format!("tls.client.common_names: {listed}, compared whole"));
-        self.demand_one_of(directive, names);
-    }
-
-    fn demand_one_of(&mut self, directive: &'t Directive, names: Vec<String>) {
-        let mut others = self.names.take().unwrap_or_default();
-        if !others.is_empty() {
-            others.retain(|name| names.contains(name));
-            if others.is_empty() {
-                self.close(directive, "no name meets all of these conditions");
-            }
-        }
-        self.names = Some(if others.is_empty() { names } else { others });
-    }
-
-    fn authorizations(&mut self, directive: &'t Directive, patterns: &[AccessPattern<'t>]) {
-        for pattern in patterns {
-            self.authorization(directive, pattern);
+        let others = self.names.take().unwrap_or_default();
+        let is_other = !others.is_empty() && others != names;
+        self.names = Some(names);
+        if is_other {
+            self.close(directive, "another condition demands other names");
         }
     }
 
-    fn authorization(&mut self, directive: &'t Directive, pattern: &AccessPattern<'t>) {
-        let Some(secret) = secret(pattern) else {
-            let remedy = "no single secret can be read from this: write it to a file, and name \
-                          that in auth.basic or auth.bearer";
-            return self.close(directive, remedy);
-        };
-        let key = secret.user.as_ref().map_or("auth.bearer", |_| "auth.basic");
-        directive.carried(key);
-        let mut known = self.secrets.iter();
-        if known.all(|it| it.directive.id != pattern.directive.id) {
-            self.secrets.push(secret);
+    fn authorization(&mut self, directive: &'t Directive, patterns: &[AccessPattern<'t>]) {
+        if !patterns.iter().all(is_token) {
+            return self.close(directive, NO_TOKEN);
         }
+        directive.carried("auth.bearer");
+        self.tokens.extend(patterns.iter().map(|it| it.directive));
+        self.tokens.dedup_by_key(|it| it.id);
     }
 
-    /// Adds a condition on another variable, which must be true of every webhook or be enforced.
-    fn other(&mut self, directive: &'t Directive, variable: &str, only_these_pass: bool) {
-        if !only_these_pass && is_listed(CHOSEN_BY_CLIENT, variable) {
+    /// Adds a condition on another variable, which must be true of every webhook.
+    fn other(&mut self, directive: &'t Directive, variable: &str, is_none_of: bool) {
+        if is_none_of && is_listed(CHOSEN_BY_CLIENT, variable) {
             directive.not_carried("clients can send another value: check it in the application");
         } else if is_listed("request_method content_type http_content_type", variable) {
             self.methods(directive);
@@ -263,30 +221,15 @@ impl<'t> AccessRules<'t> {
     }
 }
 
-/// Returns the one secret in a pattern for `Basic …` or `Bearer …`.
-fn secret<'t>(pattern: &AccessPattern<'t>) -> Option<Secret<'t>> {
+/// Returns `true` if a pattern is for one Bearer token.
+fn is_token(pattern: &AccessPattern<'_>) -> bool {
     let text = pattern.text.trim_start_matches('^').trim_end_matches('$');
-    let schemes = ["bearer", "basic"];
-    let scheme = schemes.into_iter().find(|it| starts_with(text, it))?;
-    let spaces = ["\\s+", "\\s", "\\ ", " "];
-    let rest = &text[scheme.len()..];
-    let secret = spaces.iter().find_map(|space| rest.strip_prefix(space))?;
-    let is_expression = pattern.comparison != Comparison::Whole;
-    if secret.is_empty() || secret.contains('$') || is_expression && stands_for_several(secret) {
-        return None;
-    }
-    let user = match scheme {
-        "basic" => Some(user(secret)?),
-        _ => None,
-    };
-    let directive = pattern.directive;
-    Some(Secret { user, directive })
-}
-
-fn user(credentials: &str) -> Option<String> {
-    let decoded = BASE64_STANDARD.decode(credentials.replace('\\', "")).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    Some(text.split_once(':')?.0.to_owned())
+    let rest = text.get("bearer".len()..).unwrap_or_default();
+    let mut spaces = ["\\s+", "\\s", "\\ ", " "].into_iter();
+    let token = spaces.find_map(|space| rest.strip_prefix(space));
+    let is_several = |it: &str| pattern.is_expression && stands_for_several(it);
+    let is_one = |it: &str| !it.contains('$') && !is_several(it);
+    is_listed("bearer*", text) && token.is_some_and(|it| !it.is_empty() && is_one(it))
 }
 
 /// Returns `true` if an expression matches more than one text.

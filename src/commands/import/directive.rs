@@ -5,39 +5,31 @@ use super::report::{Disposition, Ledger};
 use crate::sanitize::sanitize_to;
 use regex::Regex;
 use std::fmt;
+use std::iter;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
-/// Characters of a path that are shown.
+/// Characters of a path and of a directive that are shown.
 const MAX_PATH: usize = 400;
-
-/// Characters of a directive that are shown.
 const MAX_SHOWN: usize = 120;
-
-/// The replacement for a secret.
-const HIDDEN: &str = " (not shown)";
 
 /// Words in the names of headers and variables whose values are probably secrets.
 const SECRETS: &str = "(?i)authorization|api[-_]?key|token|secret|password|cookie";
 
-static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| expression(SECRETS));
-
 /// Expressions whose first group is shown, and what follows is not.
-static BEFORE_SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+static BEFORE_SECRETS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
     let setters = "proxy_set_header|add_header|set|requestheader|setenv|setenvif";
     let conditions = "if|elseif|require|sslrequire|rewritecond|setenvif";
     let parts = r"\$(?:http|cookie|arg)_|%\{HTTP[:_]|(?:req|http)\(";
-    let expressions = [
+    [
         r"^(authbasicfake \S*).".to_owned(),
         format!(r"^((?:{setters})(?: \S*)?? \S*(?:{SECRETS})\S*)."),
         // The value that a condition compares a header, a cookie or an argument with.
         format!(r#"^((?:{conditions}) .*?(?:{parts})['"]*(?<name>[\w-]*))."#),
         r"^(.*?(?:bearer|basic))[ \t\\+%]".to_owned(),
-    ];
-    expressions
-        .map(|it| expression(&format!("(?is){it}")))
-        .into()
+    ]
+    .map(|it| expression(&format!("(?is){it}")))
 });
 
 /// Headers and variables whose values are not secrets.
@@ -60,8 +52,10 @@ impl fmt::Display for SourceLocation {
 impl SourceLocation {
     /// Returns the first line of a file.
     pub(super) fn start_of(file: &Path) -> Self {
-        let (file, line) = (file.into(), 1);
-        Self { file, line }
+        Self {
+            file: file.into(),
+            line: 1,
+        }
     }
 
     /// Returns the reason why there is no result.
@@ -120,29 +114,20 @@ impl Directive {
         self.arguments.iter().map(String::as_str).collect()
     }
 
-    /// Returns the value of an argument `name=value`.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        let mut arguments = self.arguments.iter();
-        arguments.find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
-    }
-
     /// Returns the directives of the block.
     pub(super) fn children(&self) -> &[Directive] {
         self.block.as_deref().unwrap_or_default()
     }
 
-    /// Returns whether the directive, or one in its block, meets a condition.
-    pub(super) fn holds(&self, is: &dyn Fn(&Directive) -> bool) -> bool {
-        is(self) || self.children().iter().any(|child| child.holds(is))
+    /// Returns itself and all directives in its block.
+    pub(super) fn tree(&self) -> Vec<&Self> {
+        let inner = self.children().iter().flat_map(Self::tree);
+        iter::once(self).chain(inner).collect()
     }
 
-    /// Returns the first of itself and those in its block that has one of these names.
-    pub(super) fn find(&self, names: &str) -> Option<&Self> {
-        let mut children = self.children().iter();
-        match self.is(names) {
-            true => Some(self),
-            false => children.find_map(|it| it.find(names)),
-        }
+    /// Returns whether the directive, or one in its block, meets a condition.
+    pub(super) fn holds(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        self.tree().into_iter().any(is)
     }
 
     /// Adds a task for the operator that comes before all others.
@@ -175,17 +160,10 @@ impl Directive {
         self.ledger.note(self.id, subject, kind, remark);
     }
 
-    /// Marks the directives in its block, about which all has been said.
+    /// Marks it and the directives in its block, about which all has been said.
     pub(super) fn cover(&self) {
-        for directive in self.children() {
-            self.ledger.mention(directive.id);
-            directive.cover();
-        }
-    }
-
-    /// Returns whether there is a remark about it.
-    pub(super) fn is_mentioned(&self) -> bool {
-        self.ledger.mentions(self.id)
+        let tree = self.tree();
+        tree.into_iter().for_each(|it| self.ledger.mention(it.id));
     }
 
     /// Returns the reason why there is no result, which begins with the directive.
@@ -202,28 +180,19 @@ impl Directive {
     }
 }
 
-/// Returns whether a name is one of several, whatever its case; a `*` stands for any beginning or
-/// end.
+/// Returns whether a name is one of several in any case; a `*` stands for any beginning or end.
 pub(super) fn is_listed(names: &str, name: &str) -> bool {
     let mut patterns = names.split_ascii_whitespace();
     patterns.any(|pattern| match pattern.strip_suffix('*') {
         None => name.eq_ignore_ascii_case(pattern),
         Some(start) => match start.strip_prefix('*') {
             Some(inner) => name.contains(inner),
-            None => starts_with(name, start),
+            None => {
+                let found = name.get(..start.len());
+                found.is_some_and(|it| it.eq_ignore_ascii_case(start))
+            }
         },
     })
-}
-
-/// Returns whether a text starts with another, whatever its case.
-pub(super) fn starts_with(text: &str, start: &str) -> bool {
-    let found = text.get(..start.len());
-    found.is_some_and(|it| it.eq_ignore_ascii_case(start))
-}
-
-/// Returns whether the value that belongs to a name is probably a secret.
-pub(super) fn names_a_secret(name: &str) -> bool {
-    SECRET_NAME.is_match(name)
 }
 
 /// Returns a directive, or a value, without what is probably a secret.
@@ -237,7 +206,7 @@ pub(super) fn without_secrets(text: &str) -> String {
         if !is_listed(HARMLESS, name) {
             let end = found.get(1).map_or(0, |kept| kept.end());
             shown.truncate(end);
-            shown.push_str(HIDDEN);
+            shown.push_str(" (not shown)");
         }
     }
     without_password(shown)
@@ -245,11 +214,8 @@ pub(super) fn without_secrets(text: &str) -> String {
 
 /// Removes the user and the password of a URL.
 fn without_password(shown: String) -> String {
-    let parts = shown.split_once("://").and_then(|(before, after)| {
-        let (_, host) = after.split_once('@')?;
-        Some((before, host))
-    });
-    match parts {
+    let parts = shown.split_once("://");
+    match parts.and_then(|(before, after)| Some((before, after.split_once('@')?.1))) {
         Some((before, host)) => format!("{before}://(not shown)@{host}"),
         None => shown,
     }

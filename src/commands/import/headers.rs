@@ -1,11 +1,10 @@
 //! The request headers that the application gets in addition: `set_headers`.
 
-use super::directive::{Directive, is_listed, names_a_secret, without_secrets};
+use super::directive::{Directive, is_listed, without_secrets};
 use super::template::expand;
 use crate::http::header_class::is_reserved;
 use http::HeaderName;
 
-/// The advice for a value that is a secret.
 const SECRET: &str =
     "secrets are not copied: write it into set_headers, or configure the application to do without";
 
@@ -35,7 +34,7 @@ const VARIABLES: &str = "
 /// The members of `set_headers`. Values have the variables of NGINX.
 #[derive(Debug)]
 pub(super) struct SetHeaders {
-    is_tls: bool,
+    scheme: &'static str,
     pub(super) members: Vec<(String, String)>,
     /// The application gets the `Authorization` header.
     pub(super) forwards_authorization: bool,
@@ -44,7 +43,7 @@ pub(super) struct SetHeaders {
 impl SetHeaders {
     pub(super) fn new(is_tls: bool) -> Self {
         Self {
-            is_tls,
+            scheme: if is_tls { "https" } else { "http" },
             members: Vec::new(),
             forwards_authorization: true,
         }
@@ -52,14 +51,15 @@ impl SetHeaders {
 
     /// Sets a header that no directive sets. Of several of one name, the last counts.
     pub(super) fn insert(&mut self, name: &str, value: &str) {
-        self.members
-            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        self.members.push((name.to_owned(), value.to_owned()));
+        let members = &mut self.members;
+        members.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        members.push((name.to_owned(), value.to_owned()));
     }
 
     /// Sets a header as `directive` does.
     pub(super) fn set(&mut self, directive: &Directive, name: &str, value: &str) {
-        let is_secret = names_a_secret(name) || without_secrets(value) != value;
+        let setting = format!("set {name} {value}");
+        let is_secret = without_secrets(&setting) != setting;
         if name.eq_ignore_ascii_case("authorization") {
             self.authorization(directive, value);
         } else if self.is_anyway(&name.to_ascii_lowercase(), value) {
@@ -82,9 +82,8 @@ impl SetHeaders {
                 self.insert(name, &value);
             }
             Err(variable) => {
-                let remedy =
-                    format!("there is no ${variable}, so the application does not get this header");
-                self.blank(directive, name, &remedy);
+                let why = "so the application does not get this header";
+                self.blank(directive, name, &format!("there is no ${variable}, {why}"));
             }
         }
     }
@@ -118,30 +117,29 @@ impl SetHeaders {
             "x-forwarded-for" => {
                 value.is_empty() || is_listed("*remote_addr* *forwarded_for*", value)
             }
-            "x-forwarded-proto" => value.is_empty() || value == self.scheme(),
+            "x-forwarded-proto" => value.is_empty() || value == self.scheme,
             "x-forwarded-host" => value.is_empty() || value == "$http_host",
             "x-request-id" => value.contains('$'),
             _ => is_own || !is_name(header) || is_reserved(header),
         }
     }
 
-    fn scheme(&self) -> &'static str {
-        if self.is_tls { "https" } else { "http" }
-    }
-
     /// Returns a variable of NGINX as this program has it, if it is the same for each server.
     fn known(&self, name: &str) -> Option<String> {
-        let mut words = VARIABLES.split_whitespace();
-        let value = match (name, self.is_tls) {
-            ("scheme", _) => self.scheme(),
-            ("https", true) => "on",
-            ("https", false) => "",
-            _ => words
-                .find(|word| *word == name)
-                .and_then(|_| words.next())?,
+        let value = match (name, self.scheme) {
+            ("scheme", scheme) => scheme,
+            ("https", "https") => "on",
+            ("https", _) => "",
+            _ => translated(VARIABLES, name)?,
         };
         Some(value.to_owned())
     }
+}
+
+/// Returns what stands behind a name in a table of two columns.
+pub(super) fn translated(table: &'static str, name: &str) -> Option<&'static str> {
+    let mut words = table.split_whitespace();
+    words.find(|word| *word == name).and_then(|_| words.next())
 }
 
 fn is_name(text: &str) -> bool {

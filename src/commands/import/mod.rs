@@ -1,9 +1,8 @@
-//! Reads the configuration of NGINX or Apache, and writes one for this program: the webhook, and
-//! nothing else.
+//! Reads the configuration of NGINX or Apache, and writes one for this program: the webhook alone.
 //!
 //! A reader for each server, `nginx` and `apache`, finds the rules of the webhook's routes: paths,
-//! access rules, headers, TLS, upstream and limits. The builder turns them into a draft that `check`
-//! accepts, apart from secrets, and into a report.
+//! access rules, headers, TLS and upstream. The builder turns them into a draft that `check` accepts,
+//! apart from secrets, and into a report.
 
 mod access;
 mod apache;
@@ -14,11 +13,9 @@ mod headers;
 mod known;
 mod listen;
 mod nginx;
-mod quantity;
 mod regex_literal;
 mod report;
 mod scope;
-mod service;
 mod site;
 mod sources;
 mod subject_match;
@@ -40,12 +37,6 @@ use std::rc::Rc;
 /// Directories whose files are included by one in the directory above.
 const INCLUDED: &str = "conf.d conf-enabled conf-available sites-enabled sites-available snippets \
     servers vhosts.d http.d";
-
-/// The last line of a report, for the service.
-const RESTART: &str = "Then: systemctl restart netdata-webhook-proxy";
-
-/// The last line of a report.
-const CHECK: &str = "Then: netdata-webhook-proxy check config.toml";
 
 /// The server whose configuration is read.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -76,9 +67,6 @@ pub struct Options {
     /// Only the server with this name.
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
-    /// For the service in conf/systemd, which gets the key and the secrets as credentials.
-    #[arg(long)]
-    pub systemd: bool,
     /// List each directive that is not needed, and why.
     #[arg(long)]
     pub verbose: bool,
@@ -109,39 +97,27 @@ pub struct ImportFailure {
 /// If it cannot be read, or there is nothing in it for this program.
 pub fn run(source: &ImportSource) -> Result<Imported, ImportFailure> {
     let (ImportSource::Nginx(options) | ImportSource::Apache(options)) = source;
-    let ledger = Rc::default();
-    let sources = SourceFiles::of(prefix(options), &ledger);
+    let ledger = Rc::<Ledger>::default();
+    let mut sources = SourceFiles::default();
+    sources.root = prefix(options);
+    sources.ledger = Rc::clone(&ledger);
     let mut builder = Builder::default();
-    builder.secrets.are_credentials = options.systemd;
     let result = match source {
         ImportSource::Nginx(_) => nginx::import(options, sources, &mut builder),
         ImportSource::Apache(_) => apache::import(options, sources, &mut builder),
     };
-    match result {
-        Ok(()) => Ok(imported(options, builder, &ledger)),
-        Err(error) => {
-            let report = ledger.report(Vec::new(), Vec::new(), options.verbose, "");
-            Err(ImportFailure { error, report })
-        }
+    if let Err(error) = result {
+        let report = ledger.report(Vec::new(), options.verbose, "");
+        return Err(ImportFailure { error, report });
     }
+    let next = "Then: netdata-webhook-proxy check config.toml";
+    Ok(Imported {
+        report: ledger.report(builder.secrets.tasks(), options.verbose, next),
+        config: builder.draft.document(&options.file.display().to_string()),
+    })
 }
 
-fn imported(options: &Options, builder: Builder, ledger: &Ledger) -> Imported {
-    let (mut draft, secrets) = (builder.draft, builder.secrets);
-    let (unit, next) = if options.systemd {
-        // Only the service can read its credentials.
-        (service::adapt(&mut draft, &secrets), RESTART)
-    } else {
-        (Vec::new(), CHECK)
-    };
-    Imported {
-        config: draft.document(&options.file.display().to_string()),
-        report: ledger.report(secrets.tasks(), unit, options.verbose, next),
-    }
-}
-
-/// Returns the directory to which names are relative: that of the main file, which is the one above
-/// the directories for included files.
+/// Returns the directory to which names are relative: that of the main file.
 fn prefix(options: &Options) -> PathBuf {
     let directory = options.file.parent().unwrap_or(Path::new(""));
     let directory = absolute(options.prefix.as_deref().unwrap_or(directory));

@@ -2,6 +2,7 @@
 
 use crate::http::path::PathPattern;
 use regex::Regex;
+use std::sync::LazyLock;
 
 /// Maximum number of words that one expression may match.
 const MAX_WORDS: usize = 64;
@@ -9,13 +10,20 @@ const MAX_WORDS: usize = 64;
 /// Ends of expressions after which any path may follow, beginning with none.
 const ANYTHING: &str = " .* .*$ (.*) (.*)$ (/|$) ($|/) (/.*)?$ (?:/.*)?$";
 
+/// A character, which may be escaped unless that makes it a class, or a group of such words.
+static ATOM: LazyLock<Regex> = LazyLock::new(|| {
+    let character = r"\\[^\w\\]|[^\\^$|?*+(){}\[\]]";
+    expression(&format!(
+        r"^(?:({character})|\((?:\?:)?((?:{character}|\|)+)\))"
+    ))
+});
+
 /// Compiles an expression of this program.
 pub(super) fn expression(text: &str) -> Regex {
     Regex::new(text).expect("the expression is valid")
 }
 
-/// Returns the words that the start of `pattern` matches, and the rest, which matches more than a
-/// few words.
+/// Returns the few words that the start of `pattern` matches, and the rest.
 ///
 /// An unescaped dot is taken for a dot. `also` are the characters of words in addition to letters
 /// and digits. With `optional`, a part with a question mark may be there or not.
@@ -68,34 +76,11 @@ pub(super) fn covers(wider: &str, path: &str) -> bool {
 
 /// Splits off a character or a group of words, if the pattern starts with one.
 fn atom<'p>(pattern: &'p str, also: &str) -> Option<(Vec<String>, &'p str)> {
-    if let Some((character, after)) = character(pattern, also) {
-        return Some((vec![character.to_string()], after));
-    }
-    let group = pattern.strip_prefix('(')?;
-    let mut rest = group.strip_prefix("?:").unwrap_or(group);
-    let mut words = vec![String::new()];
-    while !rest.starts_with(')') {
-        if let Some(after) = rest.strip_prefix('|') {
-            words.push(String::new());
-            rest = after;
-            continue;
-        }
-        let (character, after) = character(rest, also)?;
-        words.last_mut()?.push(character);
-        rest = after;
-    }
-    let is_whole = words.iter().all(|word| !word.is_empty());
-    is_whole.then_some((words, &rest[1..]))
-}
-
-fn character<'p>(pattern: &'p str, also: &str) -> Option<(char, &'p str)> {
-    let is_part = |c: &char| c.is_alphanumeric() || also.contains(*c);
-    let mut characters = pattern.chars();
-    let character = match characters.next()? {
-        '\\' => characters
-            .next()
-            .filter(|c| !c.is_alphanumeric() && is_part(c))?,
-        c => Some(c).filter(is_part)?,
-    };
-    Some((character, characters.as_str()))
+    let found = ATOM.captures(pattern)?;
+    let text = found.get(1).or(found.get(2))?.as_str();
+    let words: Vec<_> = text.split('|').map(|it| it.replace('\\', "")).collect();
+    let is_part = |c: char| c.is_alphanumeric() || also.contains(c);
+    let is_word = |it: &String| !it.is_empty() && it.chars().all(is_part);
+    let rest = &pattern[found[0].len()..];
+    words.iter().all(is_word).then_some((words, rest))
 }

@@ -2,7 +2,7 @@
 
 use crate::sanitize::sanitize_to;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Characters of one remark.
 const MAX_REMARK: usize = 800;
@@ -30,9 +30,8 @@ pub(super) enum Disposition {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     first: RefCell<Vec<String>>,
-    /// The places and texts of directives, by their numbers and by what is said about them, which is
-    /// said once.
-    notes: RefCell<BTreeMap<(usize, Disposition, String), String>>,
+    /// What is said, and the places and texts of the directives about which it is, by their numbers.
+    notes: RefCell<BTreeMap<(Disposition, String), BTreeMap<usize, String>>>,
     mentioned: RefCell<HashSet<usize>>,
 }
 
@@ -49,8 +48,9 @@ impl Ledger {
     /// Adds a remark about the directive with this number, place and text.
     pub(super) fn note(&self, id: usize, subject: String, kind: Disposition, remark: &str) {
         self.mention(id);
-        let key = (id, kind, sanitize_to(remark, MAX_REMARK));
-        self.notes.borrow_mut().insert(key, subject);
+        let key = (kind, sanitize_to(remark, MAX_REMARK));
+        let mut notes = self.notes.borrow_mut();
+        notes.entry(key).or_default().insert(id, subject);
     }
 
     /// Marks a directive about which all has been said.
@@ -62,19 +62,12 @@ impl Ledger {
         self.mentioned.borrow().contains(&id)
     }
 
-    /// Returns the report. Tasks and lines for the systemd unit come first; `next` is the end.
-    pub(super) fn report(
-        &self,
-        mut tasks: Vec<String>,
-        unit: Vec<String>,
-        is_verbose: bool,
-        next: &str,
-    ) -> String {
+    /// Returns the report. Tasks come first; `next` is the end.
+    pub(super) fn report(&self, mut tasks: Vec<String>, is_verbose: bool, next: &str) -> String {
         tasks.extend(self.first.take());
         let lines = |heading, kind| section(heading, self.lines(kind, is_verbose));
         let sections = [
             section("To do first", tasks),
-            section("To write with systemctl edit netdata-webhook-proxy", unit),
             lines("Not carried over", Disposition::NotCarried),
             lines("Holes that are closed now", Disposition::Closed),
             lines("Carried over", Disposition::Carried),
@@ -89,22 +82,19 @@ impl Ledger {
     /// Returns a line for each remark of one kind, or for each directive.
     fn lines(&self, kind: Disposition, is_verbose: bool) -> Vec<String> {
         let notes = self.notes.borrow();
-        let mut kept = Vec::new();
-        let mut counts = HashMap::new();
-        for ((_, _, remark), subject) in notes.iter().filter(|((_, it, _), _)| *it == kind) {
-            let count = counts.entry(remark).or_insert(0);
-            *count += 1;
-            if *count == 1 || is_verbose {
-                kept.push((subject, remark));
-            }
+        let mut own: Vec<_> = notes.iter().filter(|((it, _), _)| *it == kind).collect();
+        own.sort_by_key(|(_, subjects)| subjects.keys().next().copied());
+        let all = own.len();
+        if kind == Disposition::Carried && !is_verbose && all > MAX_CARRIED {
+            own.retain(|((_, remark), _)| IMPORTANT.split('|').any(|it| remark.starts_with(it)));
+            own.truncate(MAX_CARRIED);
         }
-        let left_out = match kind {
-            Disposition::Carried if !is_verbose => shorten(&mut kept),
-            _ => 0,
-        };
-        let lines = kept.iter().map(|(subject, remark)| {
-            let others = if is_verbose { 0 } else { counts[remark] - 1 };
-            line(subject, others, kind, remark)
+        let left_out = all - own.len();
+        let lines = own.into_iter().flat_map(|((_, remark), subjects)| {
+            let shown = if is_verbose { subjects.len() } else { 1 };
+            let others = subjects.len() - shown;
+            let subjects = subjects.values().take(shown);
+            subjects.map(move |subject| line(subject, others, kind, remark))
         });
         let more = format!("and {left_out} more (--verbose lists them)");
         lines.chain((left_out > 0).then_some(more)).collect()
@@ -112,23 +102,13 @@ impl Ledger {
 
     fn not_needed(&self) -> Vec<String> {
         let notes = self.notes.borrow();
-        let kinds = notes.keys().map(|(_, kind, _)| kind);
-        match kinds.filter(|it| **it == Disposition::NotNeeded).count() {
-            0 => Vec::new(),
-            count => vec![format!("Not needed: {count} (--verbose lists them)")],
-        }
+        let own = notes
+            .iter()
+            .filter(|((it, _), _)| *it == Disposition::NotNeeded);
+        let count: usize = own.map(|(_, subjects)| subjects.len()).sum();
+        let line = format!("Not needed: {count} (--verbose lists them)");
+        (count > 0).then_some(line).into_iter().collect()
     }
-}
-
-/// Leaves only which requests get in and where they go, if there is much more. Returns how many
-/// notes are left out.
-fn shorten(notes: &mut Vec<(&String, &String)>) -> usize {
-    let count = notes.len();
-    if count > MAX_CARRIED {
-        notes.retain(|(_, remark)| IMPORTANT.split('|').any(|it| remark.starts_with(it)));
-        notes.truncate(MAX_CARRIED);
-    }
-    count - notes.len()
 }
 
 fn line(subject: &str, others: usize, kind: Disposition, remark: &str) -> String {
@@ -136,10 +116,8 @@ fn line(subject: &str, others: usize, kind: Disposition, remark: &str) -> String
         0 => String::new(),
         count => format!(", {count} more"),
     };
-    let separator = match kind {
-        Disposition::Carried => " →",
-        _ => ":",
-    };
+    let is_carried = kind == Disposition::Carried;
+    let separator = if is_carried { " →" } else { ":" };
     format!("{subject}{more}{separator} {remark}")
 }
 

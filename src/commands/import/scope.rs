@@ -52,19 +52,16 @@ impl<'t> Scope<'t> {
     }
 
     /// Returns the directives with one of these names in the innermost block.
-    pub(super) fn own<'n>(
-        &self,
-        names: &'n str,
-    ) -> impl Iterator<Item = &'t Directive> + use<'n, 't> {
+    pub(super) fn own(&self, names: &'static str) -> impl Iterator<Item = &'t Directive> + use<'t> {
         let innermost = self.innermost().iter();
         innermost.filter(move |it| it.is(names))
     }
 
     /// Returns the directives with one of these names in every block.
-    pub(super) fn every<'n>(
+    pub(super) fn every(
         &self,
-        names: &'n str,
-    ) -> impl Iterator<Item = &'t Directive> + use<'n, 't> {
+        names: &'static str,
+    ) -> impl Iterator<Item = &'t Directive> + use<'t> {
         let all = self.blocks.clone().into_iter().flatten();
         all.filter(move |it| it.is(names))
     }

@@ -1,11 +1,10 @@
-//! Reads the files of a configuration, of which each may include others: only regular ones, and
-//! within bounds.
+//! Reads the files of a configuration and those that they include: regular ones, within bounds.
 
 use super::directive::{Directive, ImportError, SourceLocation};
 use super::report::Ledger;
 use glob::MatchOptions;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,8 +14,7 @@ const MAX_FILES: usize = 1000;
 /// Maximum size of all files together, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Maximum depth of blocks, and of files that include each other. A file that includes itself gets
-/// here.
+/// Maximum depth of blocks and of files. One that includes itself gets here.
 const MAX_DEPTH: usize = 64;
 
 /// Maximum number of directives.
@@ -36,7 +34,7 @@ pub(super) type Parsed<T> = Result<T, ImportError>;
 pub(super) struct SourceFiles {
     /// The directory to which the names of files are relative, in whichever file they appear.
     pub(super) root: PathBuf,
-    ledger: Rc<Ledger>,
+    pub(super) ledger: Rc<Ledger>,
     files: usize,
     bytes: u64,
     directives: usize,
@@ -54,7 +52,8 @@ pub(super) trait TreeReader {
     /// Reads a file that is named at `named`.
     fn file(&mut self, path: &Path, named: &SourceLocation) -> Parsed<Vec<Directive>> {
         let read = self.sources().read(path);
-        let text = read.map_err(|message| named.error(message))?;
+        let error = |error| named.error(format!("cannot read {}: {error}", path.display()));
+        let text = read.map_err(error)?;
         self.nested(named, |reader| reader.text(path, &text))
     }
 
@@ -74,8 +73,7 @@ pub(super) trait TreeReader {
         Ok(result)
     }
 
-    /// Reads the files that an `include` at `place` names, in their order; `None` if the only one
-    /// is missing.
+    /// Reads the files that an `include` at `place` names; `None` if the only one is missing.
     fn included(&mut self, name: &Path, place: &SourceLocation) -> Parsed<Option<Vec<Directive>>> {
         let Some(paths) = self.sources().matching(name, place)? else {
             return Ok(None);
@@ -87,28 +85,15 @@ pub(super) trait TreeReader {
 }
 
 impl SourceFiles {
-    pub(super) fn of(root: PathBuf, ledger: &Rc<Ledger>) -> Self {
-        Self {
-            root,
-            ledger: Rc::clone(ledger),
-            ..Self::default()
-        }
-    }
-
     /// Returns a directive with an id of its own.
-    pub(super) fn directive(
-        &mut self,
-        name: String,
-        arguments: Vec<String>,
-        place: SourceLocation,
-    ) -> Parsed<Directive> {
+    pub(super) fn directive(&mut self, name: String, place: SourceLocation) -> Parsed<Directive> {
         self.directives += 1;
         if self.directives > MAX_DIRECTIVES {
             return Err(place.error("the configuration has too many directives"));
         }
         Ok(Directive {
             name,
-            arguments,
+            arguments: Vec::new(),
             block: None,
             place,
             id: self.directives,
@@ -117,29 +102,21 @@ impl SourceFiles {
     }
 
     /// Returns the text of a file. Bytes that are not UTF-8 become replacement characters.
-    pub(super) fn read(&mut self, path: &Path) -> Result<String, String> {
-        let error = match self.read_bytes(path) {
-            Ok(_) if self.files > MAX_FILES => format!("there are more than {MAX_FILES} files"),
-            Ok(_) if self.bytes > MAX_BYTES => {
-                format!("the configuration has more than {} MiB", MAX_BYTES >> 20)
-            }
-            Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) => error.to_string(),
-        };
-        Err(format!("cannot read {}: {error}", path.display()))
-    }
-
-    fn read_bytes(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<String> {
         // Reading from a pipe would block.
         if !fs::metadata(path)?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
+            return Err(io::Error::other("it is not a file"));
         }
         let mut bytes = Vec::new();
         let limit = (MAX_BYTES + 1).saturating_sub(self.bytes);
         File::open(path)?.take(limit).read_to_end(&mut bytes)?;
         self.files += 1;
         self.bytes += bytes.len() as u64;
-        Ok(bytes)
+        if self.files > MAX_FILES || self.bytes > MAX_BYTES {
+            let message = "there are more than 1000 files, or more than 16 MiB";
+            return Err(io::Error::other(message));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn matching(&self, pattern: &Path, place: &SourceLocation) -> Parsed<Option<Vec<PathBuf>>> {

@@ -11,6 +11,9 @@ pub(super) const NETDATA: &str = "app.netdata.cloud";
 /// Maximum number of names that one pattern may match.
 const MAX_NAMES: usize = 64;
 
+/// Attributes of a subject beside the common name.
+const MORE: [&str; 5] = ["O=", "C=", "ST=", "L=", "emailAddress="];
+
 /// Maximum memory of a pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
 
@@ -25,47 +28,13 @@ pub(super) enum Rendering {
     CommonName,
 }
 
-/// The way in which a text is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Whole,
-    Expression { ignores_case: bool },
-}
-
 /// A text or an expression, and the directive that contains it.
 #[derive(Clone, Debug)]
 pub(super) struct AccessPattern<'t> {
     pub(super) text: String,
-    pub(super) comparison: Comparison,
+    pub(super) is_expression: bool,
+    ignores_case: bool,
     pub(super) directive: &'t Directive,
-}
-
-/// The meaning of checks of which one has to be met.
-#[derive(Debug, Default)]
-pub(super) struct SubjectMeaning {
-    /// The common names that the checks were meant to let in; none if they cannot be read.
-    pub(super) names: Vec<String>,
-    /// Descriptions of the forged subjects that the checks let in.
-    pub(super) forgeries: Vec<String>,
-    /// A check examines more than the name.
-    pub(super) has_more: bool,
-}
-
-impl SubjectMeaning {
-    pub(super) fn of(patterns: &[AccessPattern<'_>], rendering: Rendering) -> Self {
-        let names: Option<Vec<_>> = patterns.iter().map(|it| it.names(rendering)).collect();
-        let names = names.unwrap_or_default().concat();
-        let forgeries = patterns
-            .iter()
-            .flat_map(|it| it.forgeries(rendering, &names));
-        let mut forgeries: Vec<_> = forgeries.collect();
-        forgeries.dedup();
-        Self {
-            forgeries,
-            has_more: patterns.iter().any(AccessPattern::has_more_than_names),
-            names,
-        }
-    }
 }
 
 /// Subjects that are not Netdata Cloud's, in the forms of the manual and of each [`Rendering`]:
@@ -80,22 +49,50 @@ CN={} with a trailing space | CN={}\\  | /CN={}  | {}\x20
 two CNs | CN={},CN=evil | /CN={}/CN=evil | {}
 two CNs | CN=evil,CN={} | /CN=evil/CN={} | evil";
 
-impl AccessPattern<'_> {
-    fn ignores_case(&self) -> bool {
-        self.comparison == Comparison::Expression { ignores_case: true }
+/// Returns the common names that checks were meant to let in; none if they cannot be read.
+pub(super) fn names(patterns: &[AccessPattern<'_>], rendering: Rendering) -> Vec<String> {
+    let names: Option<Vec<_>> = patterns.iter().map(|it| it.names(rendering)).collect();
+    names.unwrap_or_default().concat()
+}
+
+/// Returns descriptions of the forged subjects that checks for names let in.
+pub(super) fn forgeries(
+    patterns: &[AccessPattern<'_>],
+    rendering: Rendering,
+    names: &[String],
+) -> Vec<String> {
+    let forgeries = patterns.iter().map(|it| it.forgeries(rendering, names));
+    let mut forgeries = forgeries.collect::<Vec<_>>().concat();
+    forgeries.dedup();
+    forgeries
+}
+
+impl<'t> AccessPattern<'t> {
+    /// Returns what is compared as by an operator of NGINX: one of `~`, `~*` and `=`.
+    pub(super) fn of(operator: &str, text: &str, directive: &'t Directive) -> Self {
+        Self {
+            text: text.to_owned(),
+            is_expression: operator.starts_with('~'),
+            ignores_case: operator == "~*",
+            directive,
+        }
+    }
+
+    /// Returns `true` if the check examines more than the name.
+    pub(super) fn has_more_than_names(&self) -> bool {
+        MORE.iter().any(|key| self.text.contains(key))
     }
 
     /// Returns the names that the check was meant to let in; `None` if they cannot be read.
     fn names(&self, rendering: Rendering) -> Option<Vec<String>> {
-        let mut names = match (self.comparison, rendering) {
-            (Comparison::Whole, Rendering::CommonName) => vec![self.text.clone()],
-            (Comparison::Whole, _) => self.whole_names(),
-            _ => self.expression_names()?,
+        let mut names = match rendering {
+            Rendering::CommonName if !self.is_expression => vec![self.text.clone()],
+            _ => self.names_in_text()?,
         };
         names.sort();
         names.dedup();
         for name in &mut names {
-            if self.ignores_case() && name.eq_ignore_ascii_case(NETDATA) {
+            if self.ignores_case && name.eq_ignore_ascii_case(NETDATA) {
                 NETDATA.clone_into(name);
             }
         }
@@ -109,47 +106,24 @@ impl AccessPattern<'_> {
         let Some(name) = names.first() else {
             return Vec::new();
         };
-        let matches = self.matcher();
+        let mut builder = RegexBuilder::new(&self.text);
+        builder.case_insensitive(self.ignores_case);
+        let expression = builder.size_limit(MAX_PATTERN).build();
+        // An expression that cannot be read matches none.
+        let matches = |subject: &String| match self.is_expression {
+            true => expression.as_ref().is_ok_and(|it| it.is_match(subject)),
+            false => *subject == self.text,
+        };
         let is_allowed = |text: &str| names.iter().any(|name| text == format!("CN={name}"));
-        let forged = FORGERIES
-            .lines()
-            .filter_map(|it| forged(it, name, rendering));
+        let forged = FORGERIES.lines().map(|it| forged(it, name, rendering));
         let got_in = forged.filter(|(text, subject)| matches(subject) && !is_allowed(text));
         let mut found: Vec<_> = got_in.map(|(text, _)| text).collect();
         found.dedup();
         found
     }
 
-    /// Returns `true` if the check examines more than the name.
-    fn has_more_than_names(&self) -> bool {
-        let mut keys = self.text.split('=').map(|before| {
-            let is_letter = |c: char| c.is_alphanumeric();
-            before.rsplit(|c| !is_letter(c)).next().unwrap_or_default()
-        });
-        // What follows the last `=` is a value.
-        keys.next_back();
-        keys.any(|key| ["O", "OU", "C", "ST", "L", "emailAddress"].contains(&key))
-    }
-
-    /// Returns the test of subjects; those that cannot be read match none.
-    fn matcher(&self) -> impl Fn(&str) -> bool {
-        let mut builder = RegexBuilder::new(&self.text);
-        builder.case_insensitive(self.ignores_case());
-        let expression = builder.size_limit(MAX_PATTERN).build().ok();
-        move |subject| match self.comparison {
-            Comparison::Whole => subject == self.text,
-            _ => expression.as_ref().is_some_and(|it| it.is_match(subject)),
-        }
-    }
-
-    fn whole_names(&self) -> Vec<String> {
-        let parts = self.text.split([',', '/']).map(str::trim);
-        let names = parts.filter_map(|part| part.strip_prefix("CN="));
-        names.map(str::to_owned).collect()
-    }
-
-    fn expression_names(&self) -> Option<Vec<String>> {
-        let searched = match self.ignores_case() {
+    fn names_in_text(&self) -> Option<Vec<String>> {
+        let searched = match self.ignores_case {
             true => self.text.to_ascii_uppercase(),
             false => self.text.clone(),
         };
@@ -166,15 +140,14 @@ impl AccessPattern<'_> {
 }
 
 /// Returns the description of a line of forgeries of a name, and the subject.
-fn forged(line: &str, name: &str, rendering: Rendering) -> Option<(String, String)> {
+fn forged(line: &str, name: &str, rendering: Rendering) -> (String, String) {
     let alike = name.replacen('.', "X", 1).replacen('.', "Y", 1);
-    let mut forms = line.split(" | ");
+    let forms: Vec<_> = line.split(" | ").collect();
     let fill = |form: &str| form.replace("{}", name).replace("{x}", &alike);
-    Some((fill(forms.next()?), fill(forms.nth(rendering as usize)?)))
+    (fill(forms[0]), fill(forms[1 + rendering as usize]))
 }
 
-/// Returns the words that the start of a pattern matches, up to the end of a name. An unescaped dot
-/// was meant as a dot.
+/// Returns the names that the start of a pattern matches, where an unescaped dot is a dot.
 fn literals(pattern: &str) -> Option<Vec<String>> {
     let (names, rest) = expand(pattern, "-_. @", false);
     // Anything may follow a whole name, but not a part of one.

@@ -1,41 +1,21 @@
 //! The application that requests are passed on to.
 
 use super::directive::{Directive, is_listed};
-use super::quantity::duration;
 use super::scope::Scope;
-use super::toml_writer::{ConfigDraft, ConfigTable};
+use super::site::Obstacle;
+use super::toml_writer::ConfigDraft;
+use toml_edit::{Table, value};
 
-/// The remedy for an application that is not supported.
-pub(super) const UNSUPPORTED: &str = "only HTTP upstreams with a fixed address are supported: \
+const UNSUPPORTED: &str = "only HTTP upstreams with a fixed address are supported: \
     configure the application to listen at http://host:port, https://host:port or a unix socket";
-
-/// The remedy for a server that receives requests only if others cannot.
+const UNDEFINED: &str = "this variable is not defined here: set it in the environment";
 const SPARE: &str =
     "every server of a group is used: add it to servers if it may always receive requests";
+const NO_SERVER: &str = "no server always receives requests: name one in [upstreams]";
+const TURNS: &str = "servers take turns, and connections are kept: see [upstreams]";
 
-/// Directives with a duration, parameters of `ProxyPass` that override them, and keys in a group.
-const TIMEOUTS: [(&str, &str, &str); 2] = [
-    (
-        "proxy_connect_timeout",
-        "connectiontimeout",
-        "connect_timeout",
-    ),
-    (
-        "proxy_read_timeout ProxyTimeout",
-        "timeout",
-        "response_timeout",
-    ),
-];
-
-/// Directives with a file, and their keys in a group.
-const FILES: [(&str, &str); 3] = [
-    (
-        "proxy_ssl_trusted_certificate SSLProxyCACertificateFile",
-        "ca",
-    ),
-    ("proxy_ssl_certificate", "client_certificate"),
-    ("proxy_ssl_certificate_key", "client_private_key"),
-];
+/// Directives with the authority of an application.
+const AUTHORITY: &str = "proxy_ssl_trusted_certificate SSLProxyCACertificateFile";
 
 const UNVERIFIED: &str = "the certificate of the application was not verified; it is now: name its \
     authority in ca, unless the system has it";
@@ -84,9 +64,7 @@ impl<'u> UpstreamUrl<'u> {
         match self.socket.map(|socket| scope.path(socket)) {
             Some(Some(socket)) if is_http => Ok(format!("unix:{socket}")),
             None if is_http && is_fixed => Ok(format!("{}://{}", self.scheme, self.authority)),
-            _ if self.authority.contains("${") => {
-                Err("this variable is not defined here: set it in the environment".to_owned())
-            }
+            _ if self.authority.contains("${") => Err(UNDEFINED.to_owned()),
             _ => Err(UNSUPPORTED.to_owned()),
         }
     }
@@ -100,62 +78,85 @@ pub(super) struct Upstream<'t> {
     /// The name of the group, if it has one.
     pub(super) group: Option<String>,
     pub(super) servers: Vec<String>,
-    pub(super) keys: ConfigTable,
+    pub(super) keys: Table,
 }
 
 impl Upstream<'_> {
     /// Adds it to the configuration. Returns the `upstream` of a route.
     pub(super) fn write(self, draft: &mut ConfigDraft) -> String {
-        let timeout = match self.keys.has("response_timeout") {
-            true => "",
-            false => "; answers have to come within 30 s now: response_timeout in [upstreams]",
-        };
         let upstream = draft.upstream(self.group.as_deref(), self.servers, self.keys);
-        let key = format!("routes.upstream: {upstream}{timeout}");
+        let key = format!("routes.upstream: {upstream}; answers have to come within 30 s");
         self.directive.carried(key);
         upstream
     }
 }
 
-/// Returns whether a server of a group always receives requests, which is reported.
-pub(super) fn is_used(server: &Directive) -> bool {
-    let mut arguments = server.arguments.iter();
-    let is_used = !arguments.any(|it| is_listed("down backup status=*", it));
-    match is_used {
-        true => server.carried("servers; each is checked every 5 s"),
-        false => server.not_carried(SPARE),
-    }
-    is_used
+/// Reads the application at a URL: one server, or the group of this name.
+pub(super) fn read<'t>(
+    scope: &Scope<'t>,
+    passing: &'t Directive,
+    url: &UpstreamUrl<'_>,
+) -> Result<Upstream<'t>, Obstacle<'t>> {
+    let name = |it: &Directive| it.value().trim_start_matches("balancer://").to_owned();
+    let is_named = |it: &&Directive| name(it).trim_end_matches('/') == url.authority;
+    let group = scope.every("upstream Proxy").find(is_named);
+    let servers = match group {
+        Some(group) => members(scope, group, &url.scheme)?,
+        None => vec![url.server(scope).map_err(|remedy| (passing, remedy))?],
+    };
+    let is_tls = servers.iter().any(|it| it.starts_with("https:"));
+    Ok(Upstream {
+        directive: passing,
+        group: group.map(|_| url.authority.to_owned()),
+        servers,
+        keys: settings(scope, passing, is_tls),
+    })
 }
 
-/// Reads timeouts, and how TLS is used to reach an application.
-pub(super) fn settings(scope: &Scope<'_>, passing: &Directive, is_tls: bool) -> ConfigTable {
-    let mut keys = ConfigTable::default();
-    for (names, parameter, key) in TIMEOUTS {
-        if let Some(timeout) = passing.parameter(parameter).and_then(duration) {
-            keys.set(key, timeout);
-        } else if let Some(directive) = scope.one(names) {
-            keys.carry(directive, key, duration(directive.value()));
+/// Returns the servers of a group that always receive requests.
+fn members<'t>(
+    scope: &Scope<'t>,
+    group: &'t Directive,
+    scheme: &str,
+) -> Result<Vec<String>, Obstacle<'t>> {
+    let mut servers = Vec::new();
+    for member in group.children() {
+        let mut arguments = member.arguments.iter();
+        if member.is("keepalive* zone ProxySet") {
+            member.not_needed(TURNS);
+        } else if !member.is("server BalancerMember") {
+            member.not_carried(TURNS);
+        } else if arguments.any(|it| is_listed("down backup status=*", it)) {
+            member.not_carried(SPARE);
+        } else {
+            let address = member.value();
+            let url = match address.contains("://") {
+                true => address.to_owned(),
+                false => format!("{scheme}://{address}"),
+            };
+            let server = UpstreamUrl::of(&url).server(scope);
+            servers.push(server.map_err(|remedy| (member, remedy))?);
+            member.carried("servers; each is checked every 5 s");
         }
     }
-    if is_tls {
-        set_tls(scope, passing, &mut keys);
+    match servers.is_empty() {
+        true => Err((group, NO_SERVER.to_owned())),
+        false => Ok(servers),
     }
-    keys
 }
 
-fn set_tls(scope: &Scope<'_>, passing: &Directive, keys: &mut ConfigTable) {
-    for (names, key) in FILES {
-        if let Some(directive) = scope.one(names) {
-            keys.carry(directive, key, scope.path(directive.value()));
-        }
-    }
-    if let Some(directive) = scope.one("proxy_ssl_name") {
-        let name = Some(directive.value()).filter(|name| !name.contains('$'));
-        keys.carry(directive, "server_name", name);
+/// Reads how TLS is used to reach an application.
+fn settings(scope: &Scope<'_>, passing: &Directive, is_tls: bool) -> Table {
+    let mut keys = Table::new();
+    let authority = scope.one(AUTHORITY).filter(|_| is_tls);
+    if let Some(path) = authority.and_then(|it| scope.path(it.value())) {
+        keys["ca"] = value(path);
+        authority.inspect(|it| it.carried("ca"));
     }
     let verify = scope.one("proxy_ssl_verify SSLProxyVerify");
-    if !verify.is_some_and(|it| is_listed("on require", it.value())) {
+    let verifies = verify.is_some_and(|it| is_listed("on require", it.value()));
+    if is_tls && !verifies {
         verify.unwrap_or(passing).closed(UNVERIFIED);
     }
+    keys
 }

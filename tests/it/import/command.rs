@@ -4,11 +4,9 @@
 //! stands in the way.
 
 use super::sample::{import, program};
-use crate::support::Pki;
 use netdata_webhook_proxy::internals::NETDATA_ROOT_CA;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// Two servers of which one asks for certificates; its location passes everything on.
 const SITE: &str = "\
@@ -334,61 +332,6 @@ fn the_authority_that_is_built_in_needs_no_file() {
         "{}",
         imported.report
     );
-}
-
-#[test]
-fn what_only_root_may_read_is_passed_on_to_the_service() {
-    let issued = |name: &str| fs::read_to_string(Pki::shared().path().join(name)).unwrap();
-    let [chain, key, ca] = ["server.pem", "server.key", "ca.pem"].map(issued);
-    let directory = directory(&[
-        ("site", SITE),
-        ("a.pem", &chain),
-        ("a.key", &key),
-        ("ca.pem", &ca),
-    ]);
-    let imported = import(&["nginx", &path(directory.path(), "site"), "--systemd"]);
-    // What the unit passes on by itself, unless it is told to take it from elsewhere.
-    let passed_on = directory.path().join("credentials");
-    fs::create_dir(&passed_on).unwrap();
-    let write = |name: &str, text: &str| fs::write(passed_on.join(name), text).unwrap();
-    write("challenge.secret", "YOUR_CHALLENGE_SECRET\n");
-    let asked_for = imported
-        .report
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("LoadCredential="));
-    let asked_for: Vec<_> = asked_for
-        .map(|credential| credential.split_once(':').unwrap())
-        .collect();
-    let home = "/etc/netdata-webhook-proxy/";
-    for (name, source) in &asked_for {
-        match source.strip_prefix(home) {
-            Some(secret) => assert_eq!((secret, *name), ("bearer.secret", "bearer.secret")),
-            None => write(name, &fs::read_to_string(source).unwrap()),
-        }
-    }
-    write("bearer.secret", "hunter2hunter2\n");
-    let names: Vec<_> = asked_for.iter().map(|(name, _)| *name).collect();
-    assert_eq!(
-        names,
-        ["fullchain.pem", "privkey.pem", "bearer.secret"],
-        "{}",
-        imported.report
-    );
-
-    let credentials = passed_on.to_str().unwrap();
-    let config = &imported.config;
-    fs::write(directory.path().join("config.toml"), config).unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"));
-    check
-        .args(["check", "--config", &path(directory.path(), "config.toml")])
-        .env("CREDENTIALS_DIRECTORY", credentials);
-    let output = check.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{config}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(!config.contains(&path(directory.path(), "a.")), "{config}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Names, paths, addresses and quantities in the rules of other servers, in tables.
+//! Names, paths and addresses in the rules of other servers, in tables.
 //!
 //! The faults: a pattern was taken for another name or path than the one that was meant, a forged
 //! subject got in without a word, a secret appeared in the report, and files were read without
@@ -328,7 +328,7 @@ fn addresses_are_read_as_nginx_reads_them() {
         ("0.0.0.0:443 [::]:443", Some("\"[::]:443\"")),
         (
             "[::]:443 0.0.0.0:443 0.0.0.0:8443",
-            Some("[\"[::]:443\", \"0.0.0.0:8443\"]"),
+            Some("[\"0.0.0.0:8443\", \"[::]:443\"]"),
         ),
         ("127.0.0.1:443 [::]:443 127.0.0.1:443", Some("\"[::]:443\"")),
         (
@@ -343,42 +343,6 @@ fn addresses_are_read_as_nginx_reads_them() {
         );
         let config = nginx(&text).unwrap().config;
         assert_eq!(value(&config, "https"), expected, "{listen}");
-    }
-}
-
-#[test]
-fn durations_and_sizes_are_translated() {
-    for (text, expected) in [
-        ("60", Some("\"60s\"")),
-        ("60s", Some("\"60s\"")),
-        ("1m", Some("\"60s\"")),
-        ("\"1m 30s\"", Some("\"90s\"")),
-        ("1h30m", Some("\"5400s\"")),
-        ("500ms", Some("\"500ms\"")),
-        ("1d", Some("\"86400s\"")),
-        ("0", None),
-        ("\"\"", None),
-        ("x", None),
-        ("1y", None),
-        ("99999999999999999999", None),
-        ("9999999999999w", None),
-    ] {
-        let config = webhook("", &format!("proxy_read_timeout {text};")).config;
-        assert_eq!(value(&config, "response_timeout"), expected, "{text}");
-    }
-    for (text, expected) in [
-        ("2m", Some("\"2MiB\"")),
-        ("64k", Some("\"64KiB\"")),
-        ("1500", Some("\"1500\"")),
-        ("10M", Some("\"10MiB\"")),
-        ("1m", None),
-        ("0", None),
-        ("1t", None),
-        ("m", None),
-        ("99999999999g", None),
-    ] {
-        let config = webhook("", &format!("client_max_body_size {text};")).config;
-        assert_eq!(value(&config, "max_body"), expected, "{text}");
     }
 }
 

@@ -1,15 +1,16 @@
-//! The access rules at a path: `Require`, `SSLRequire`, `<If>` and `RewriteRule … [F]`.
+//! The access rules at a path: `Require`, `SSLRequire`, `<If>` and the like.
 
-use super::expression::{self, has_flag};
+use super::expression;
 use super::host::{SectionRequests, VirtualHost};
-use super::proxy::ProxyMapping;
-use crate::commands::import::access::{AccessRules, NETWORKS, OnMatch, UNREADABLE};
+use super::proxy::{ProxyTarget, has_flag};
+use crate::commands::import::access::{AccessRules, NETWORKS, UNREADABLE};
 use crate::commands::import::directive::Directive;
-use crate::commands::import::site::Site as _;
+use crate::commands::import::site::PassedOn;
 use regex::Regex;
 
 const GRANTED: &str = "is so, unless [routes.auth] demands more";
 const NOTHING: &str = "nothing got through here, as now";
+const ONLY_ONE: &str = "it was enough instead of others; now only one of them is demanded";
 const UNREACHED: &str = "it never ran: requests that are passed on reach no <Directory>, so any \
                          certificate of the authority got in";
 const RENEGOTIATION: &str = "Apache requests the certificate after the request, which Netdata \
@@ -20,29 +21,30 @@ const UNCHANGED: &str = "the path reaches the application unchanged, and Netdata
 /// Rules of which one is enough, in a section.
 const REQUIREMENTS: &str = "Require RequireAll RequireAny RequireNone";
 
-/// Reads every rule that applies to requests of `path`, which `mapping` passes on.
+/// Directives that may refuse requests.
+const RULES: &str = "Require RequireNone SSLRequire* SSLVerifyClient Deny RewriteRule";
+
+/// Flags of a `RewriteRule` that refuses requests.
+const REFUSALS: &str = "F FORBIDDEN G GONE R=4* R=5* REDIRECT=4* REDIRECT=5*";
+
+/// Reads every rule that applies to the requests, which `target` gets.
 pub(super) fn read<'t>(
     host: &VirtualHost<'t>,
-    path: &str,
-    mapping: &ProxyMapping<'t>,
-    is_webhook: bool,
+    requests: &PassedOn<'_>,
+    target: &ProxyTarget<'t>,
 ) -> AccessRules<'t> {
-    let rules = AccessRules {
-        is_webhook,
-        ..AccessRules::default()
-    };
     let mut reader = AccessReader {
         host,
-        path,
-        mapping,
-        rules,
+        path: &requests.paths[0],
+        target,
+        rules: AccessRules::of(requests),
     };
     reader.sections();
     // The demand for all requests is a setting of TLS.
-    let others = host.scope.directives();
+    let others = host.head.scope.directives();
     let others = others.filter(|it| !it.is("SSLVerifyClient"));
     others.for_each(|it| reader.rule(it));
-    reader.rewrites(host.scope.innermost());
+    reader.rewrites(host.head.scope.innermost());
     if reader.rules.names.is_none() {
         reader.say_unreached();
     }
@@ -52,14 +54,14 @@ pub(super) fn read<'t>(
 struct AccessReader<'l, 't> {
     host: &'l VirtualHost<'t>,
     path: &'l str,
-    mapping: &'l ProxyMapping<'t>,
+    target: &'l ProxyTarget<'t>,
     rules: AccessRules<'t>,
 }
 
 impl<'t> AccessReader<'_, 't> {
     fn sections(&mut self) {
         let mut in_effect = Vec::new();
-        for section in self.host.sections_for(self.path, self.mapping.url()) {
+        for section in self.host.sections_for(self.path) {
             let children = section.directive.children();
             let required = requirements(children);
             if matches!(section.requests, SectionRequests::Matching(_)) {
@@ -95,33 +97,36 @@ impl<'t> AccessReader<'_, 't> {
         self.rule(strictest);
         for other in rules.iter().filter(|it| it.id != strictest.id) {
             other.cover();
-            let remedy = "it was enough instead of others; now only one of them is demanded";
-            other.not_carried(remedy);
+            other.not_carried(ONLY_ONE);
         }
     }
 
     /// Applies a rule; other directives demand nothing.
     fn rule(&mut self, directive: &'t Directive) {
+        let words = directive.words();
         match directive.name.to_ascii_lowercase().as_str() {
             "require" => self.requirement(directive),
             "requireall" => directive.children().iter().for_each(|it| self.rule(it)),
             "requireany" => self.any(&requirements(directive.children())),
-            "sslrequire" => self.expression(directive, &directive.words(), OnMatch::Serve),
+            "sslrequire" => self.expression(directive, &words),
             "sslrequiressl" => self.tls(directive),
-            "sslverifyclient" => self.renegotiation(directive),
-            "allow" | "deny" => self.networks(directive),
-            "include" => self.rules.missing(directive),
-            "requirenone" => self.rules.close(directive, UNREADABLE),
-            "limit" | "limitexcept" | "allowmethods" => self.methods(directive),
+            "sslverifyclient" if directive.keyword() == "require" => {
+                self.rules.certificate(directive);
+                directive.closed(RENEGOTIATION);
+            }
+            "limit" | "limitexcept" if holds_rules(directive) => {
+                self.rules.close(directive, UNREADABLE);
+            }
             "if" | "elseif" | "else" if holds_rules(directive) => self.conditional(directive),
-            _ => {}
+            "allow" if words.get(1) != Some(&"all") => self.rules.close(directive, NETWORKS),
+            _ => self.rules.directive(directive),
         }
     }
 
     /// Applies a `Require` directive to the rules.
     fn requirement(&mut self, directive: &'t Directive) {
         match directive.words()[..] {
-            ["expr", ref words @ ..] => self.expression(directive, words, OnMatch::Serve),
+            ["expr", ref words @ ..] => self.expression(directive, words),
             ["ssl-verify-client"] => self.rules.certificate(directive),
             ["all", "granted"] => {}
             ["all", "denied"] => self.rules.close(directive, NOTHING),
@@ -133,138 +138,78 @@ impl<'t> AccessReader<'_, 't> {
     }
 
     fn tls(&mut self, directive: &'t Directive) {
-        match self.host.is_tls() {
+        match self.host.head.is_tls {
             true => directive.not_needed(GRANTED),
             false => self.rules.close(directive, NOTHING),
         }
     }
 
-    fn renegotiation(&mut self, directive: &'t Directive) {
-        if directive.keyword() == "require" {
-            self.rules.certificate(directive);
-            directive.closed(RENEGOTIATION);
-        }
-    }
-
-    fn networks(&mut self, directive: &'t Directive) {
-        if !directive.is("allow") || directive.argument(1) != "all" {
-            self.rules.close(directive, NETWORKS);
-        }
-    }
-
-    fn methods(&mut self, directive: &'t Directive) {
-        match holds_rules(directive) {
-            true => self.rules.close(directive, UNREADABLE),
-            false => self.rules.methods(directive),
-        }
-    }
-
-    /// Applies `<If>` with `Require all denied`, which is the usual form.
+    /// Applies `<If>` with one condition and `Require all denied`, which is the usual form.
     fn conditional(&mut self, directive: &'t Directive) {
-        match requirements(directive.children())[..] {
-            [only] if directive.is("If") && only.arguments == ["all", "denied"] => {
+        let requests = expression::requests(directive, &directive.words().join(" "));
+        let required = requirements(directive.children());
+        match (&required[..], requests.as_deref()) {
+            ([only], Some([one])) if directive.is("If") && only.arguments == ["all", "denied"] => {
                 directive.cover();
-                self.expression(directive, &directive.words(), OnMatch::Refuse);
+                self.rules.apply(directive, &one.clone().others());
             }
             _ => self.rules.close(directive, UNREADABLE),
         }
     }
 
-    fn expression(&mut self, directive: &'t Directive, words: &[&str], on_match: OnMatch) {
-        let requests = expression::requests(directive, &words.join(" ")).unwrap_or_default();
-        // Requests that meet only one of two conditions are served, so neither is demanded.
-        if requests.is_empty() || (on_match == OnMatch::Refuse && requests.len() > 1) {
-            return self.rules.close(directive, UNREADABLE);
-        }
-        for one in &requests {
-            self.rules.apply(directive, one, on_match);
+    fn expression(&mut self, directive: &'t Directive, words: &[&str]) {
+        match expression::requests(directive, &words.join(" ")) {
+            Some(all) => all.iter().for_each(|it| self.rules.apply(directive, it)),
+            None => self.rules.close(directive, UNREADABLE),
         }
     }
 
-    /// Applies each `RewriteRule` with the conditions before it.
+    /// Reads each `RewriteRule` up to the target's. What `RewriteCond` says is not understood.
     fn rewrites(&mut self, directives: &'t [Directive]) {
-        let mut conditions: Vec<&'t Directive> = Vec::new();
-        for directive in directives {
-            if directive.is("RewriteCond") {
-                conditions.push(directive);
-            } else if directive.is("RewriteRule") {
-                if directive.id == self.mapping.directive.id {
-                    // Only requests that meet the conditions are passed on; the rules that follow
-                    // are not reached.
-                    return self.conditions(directive, &conditions, OnMatch::Serve);
+        let mut is_conditional = false;
+        for directive in directives
+            .iter()
+            .filter(|it| it.is("RewriteCond RewriteRule"))
+        {
+            if directive.id == self.target.directive.id {
+                if is_conditional {
+                    self.rules.close(directive, UNREADABLE);
                 }
-                self.rewrite(directive, &conditions);
-                conditions.clear();
+                return;
+            }
+            is_conditional = directive.is("RewriteCond");
+            if !is_conditional {
+                self.rewrite(directive);
             }
         }
     }
 
-    fn rewrite(&mut self, rule: &'t Directive, conditions: &[&'t Directive]) {
+    fn rewrite(&mut self, rule: &'t Directive) {
         let probe = self.path.trim_end_matches('*');
         // A pattern that cannot be read may match.
         let is_other = Regex::new(rule.value()).is_ok_and(|pattern| !pattern.is_match(probe));
-        let target = rule.argument(1);
-        let is_redirect = has_flag(rule, "R") || target == "-" || target.starts_with("ws");
-        match refuses(rule) {
-            _ if is_other => rule.not_needed("is for other paths"),
-            false if is_redirect => rule.not_needed(UNCHANGED),
-            false => rule.not_carried(UNCHANGED),
-            true if conditions.is_empty() => self.rules.close(rule, NOTHING),
-            true => self.conditions(rule, conditions, OnMatch::Refuse),
+        if is_other {
+            rule.not_needed("is for other paths");
+        } else if has_flag(rule, REFUSALS) {
+            self.rules.close(rule, UNREADABLE);
+        } else {
+            rule.not_carried(UNCHANGED);
         }
     }
-
-    /// Applies conditions one by one, of which a served request meets all, or a refused one any.
-    fn conditions(&mut self, rule: &'t Directive, all: &[&'t Directive], on_match: OnMatch) {
-        let are_separate = match on_match {
-            OnMatch::Serve => !all.iter().any(|it| has_flag(it, "OR")),
-            OnMatch::Refuse => all.iter().rev().skip(1).all(|it| has_flag(it, "OR")),
-        };
-        if !are_separate {
-            return self.rules.close(rule, UNREADABLE);
-        }
-        for condition in all {
-            match expression::condition(condition) {
-                Some(one) => self.rules.apply(condition, &one, on_match),
-                None => self.rules.close(condition, UNREADABLE),
-            }
-        }
-        if refuses(rule) && self.rules.unknown_rule.is_none() {
-            rule.carried("what its conditions demand");
-        }
-    }
-}
-
-/// Returns whether a `RewriteRule` refuses requests.
-fn refuses(rule: &Directive) -> bool {
-    let flags = rule.argument(2).to_ascii_uppercase();
-    let mut flags = flags.trim_matches(['[', ']']).split(',').map(str::trim);
-    flags.any(|flag| match flag.split_once('=') {
-        Some(("R" | "REDIRECT", code)) => code.starts_with(['4', '5']),
-        _ => matches!(flag, "F" | "FORBIDDEN" | "G" | "GONE"),
-    })
 }
 
 /// Returns whether something in a section may refuse requests.
 fn holds_rules(section: &Directive) -> bool {
-    let may_refuse = |it: &Directive| match it.name.to_ascii_lowercase().as_str() {
-        "require" => it.arguments != ["all", "granted"],
-        "sslverifyclient" => it.keyword() != "none",
-        "rewriterule" => refuses(it),
-        "sslrequire" | "sslrequiressl" | "deny" | "requirenone" => true,
-        _ => false,
-    };
-    section.children().iter().any(|it| it.holds(&may_refuse))
+    let may_refuse = |it: &Directive| it.is(RULES) && it.arguments != ["all", "granted"];
+    section.holds(&may_refuse)
 }
 
 /// Returns whether a directive is about client certificates.
 pub(super) fn looks_at_certificates(directive: &Directive) -> bool {
     let has_ssl = |it: &String| it.to_ascii_uppercase().contains("SSL");
-    match directive.name.to_ascii_lowercase().as_str() {
-        "sslverifyclient" => true,
-        "require" | "sslrequire" | "if" | "rewritecond" => directive.arguments.iter().any(has_ssl),
-        _ => false,
-    }
+    directive.is("SSLVerifyClient")
+        || directive.is("Require SSLRequire If RewriteCond")
+            && directive.arguments.iter().any(has_ssl)
 }
 
 /// Returns the `Require` directives and their groups in a section.

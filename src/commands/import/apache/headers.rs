@@ -1,7 +1,7 @@
 //! Reads `RequestHeader` and `ProxyPreserveHost` directives.
 
 use crate::commands::import::directive::{Directive, is_listed};
-use crate::commands::import::headers::SetHeaders;
+use crate::commands::import::headers::{SetHeaders, translated};
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::scope::Scope;
 use crate::commands::import::template::expand;
@@ -10,7 +10,6 @@ use std::sync::LazyLock;
 
 const CONDITIONAL: &str =
     "only plain set and unset are supported: the application gets none from the client";
-
 const CLIENT_HOST: &str = "Host: Apache sent each server its own address, and now it is the \
     client's: if it matters, set it with set_headers";
 
@@ -28,20 +27,28 @@ const RENAMED: &str = "
     HTTP:Authorization    http_authorization
 ";
 
+/// Variables that NGINX has in lower case.
+const SAME: &str = "SSL_CLIENT_* REMOTE_ADDR HTTP_HOST HTTPS SERVER_PORT";
+
 /// A percent sign, `%{NAME}s`, `%{NAME}e` or `%{NAME}`, or a dollar sign.
 static FORMAT: LazyLock<Regex> =
     LazyLock::new(|| expression(r"%%|%\{(?:SSL:)?([^}]*)\}([se]?)|\$"));
 
-/// Reads the headers that the application gets in addition to those of the client. `own` is the
-/// `Host` that Apache sets by default.
+/// Reads the headers that the application gets. `own` is the `Host` that Apache sets by default.
 pub(super) fn read(
     scope: &Scope<'_>,
     passing: &Directive,
     own: Option<&str>,
     mut headers: SetHeaders,
 ) -> SetHeaders {
-    set_host(scope, passing, own, &mut headers);
-    for directive in scope.every(CONDITIONS).flat_map(conditional) {
+    let preserves = scope.one("ProxyPreserveHost");
+    match (preserves.filter(|it| it.keyword() == "on"), own) {
+        (Some(it), _) => it.not_needed("Host is passed on unchanged"),
+        (None, Some(own)) => headers.insert("Host", own),
+        (None, None) => passing.not_carried(CLIENT_HOST),
+    }
+    let conditional = scope.every(CONDITIONS).flat_map(Directive::tree);
+    for directive in conditional.filter(|it| it.is("RequestHeader")) {
         headers.blank(directive, directive.argument(1), CONDITIONAL);
     }
     let name = scope.value("ServerName");
@@ -51,15 +58,6 @@ pub(super) fn read(
     headers
 }
 
-fn set_host(scope: &Scope<'_>, passing: &Directive, own: Option<&str>, headers: &mut SetHeaders) {
-    let preserves = scope.one("ProxyPreserveHost");
-    match (preserves.filter(|it| it.keyword() == "on"), own) {
-        (Some(it), _) => it.not_needed("Host is passed on unchanged"),
-        (None, Some(own)) => headers.insert("Host", own),
-        (None, None) => passing.not_carried(CLIENT_HOST),
-    }
-}
-
 fn set(directive: &Directive, server_name: &str, headers: &mut SetHeaders) {
     match directive.words()[..] {
         ["unset", header] => headers.set(directive, header, ""),
@@ -67,15 +65,6 @@ fn set(directive: &Directive, server_name: &str, headers: &mut SetHeaders) {
         [_, header, ..] => headers.blank(directive, header, CONDITIONAL),
         _ => directive.not_carried(CONDITIONAL),
     }
-}
-
-/// Returns the `RequestHeader` directives in an `<If>` or the like.
-fn conditional(section: &Directive) -> Vec<&Directive> {
-    let inner = section.children().iter();
-    let nested = inner.clone().filter(|it| it.is(CONDITIONS));
-    let mut found: Vec<_> = nested.flat_map(conditional).collect();
-    found.extend(inner.filter(|it| it.is("RequestHeader")));
-    found
 }
 
 /// Translates `%{NAME}s`, `%{NAME}e` and `expr=%{NAME}` into NGINX's variables.
@@ -99,12 +88,9 @@ fn value_of(value: &str, server_name: &str) -> String {
 
 /// Returns NGINX's variable for one of Apache. A name without one stays, and is not known there.
 fn variable(name: &str) -> String {
-    let mut words = RENAMED.split_whitespace();
-    if let Some(other) = words.find(|word| *word == name).and_then(|_| words.next()) {
-        return other.to_owned();
-    }
-    match is_listed("SSL_CLIENT_* REMOTE_ADDR HTTP_HOST HTTPS SERVER_PORT", name) {
-        true => name.to_ascii_lowercase(),
-        false => name.to_owned(),
+    match translated(RENAMED, name) {
+        Some(other) => other.to_owned(),
+        None if is_listed(SAME, name) => name.to_ascii_lowercase(),
+        None => name.to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Reads Apache's configuration as a tree of directives, with included files in their place.
 
-use crate::commands::import::directive::{Directive, SourceLocation};
+use crate::commands::import::directive::{Directive, SourceLocation, is_listed};
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::sources::{Parsed, SourceFiles, TreeReader};
 use regex::{Captures, Regex};
@@ -44,10 +44,6 @@ type SourceLine = (SourceLocation, String);
 
 type SourceLines = std::vec::IntoIter<SourceLine>;
 
-fn fail<T>(place: &SourceLocation, message: String) -> Parsed<T> {
-    Err(place.error(message))
-}
-
 impl TreeReader for ApacheReader {
     fn sources(&mut self) -> &mut SourceFiles {
         &mut self.sources
@@ -55,24 +51,15 @@ impl TreeReader for ApacheReader {
 
     fn text(&mut self, path: &Path, text: &str) -> Parsed<Vec<Directive>> {
         let mut lines = logical_lines(text, &path.into()).into_iter();
-        match self.block(&mut lines)? {
-            (block, None) => Ok(block),
-            (_, Some((place, name))) => fail(
-                &place,
-                format!("no <{name}> is open here: remove this line"),
-            ),
+        let (block, end) = self.block(&mut lines)?;
+        match end {
+            Some((place, name)) => Err(place.error(format!("no <{name}> is open here"))),
+            None => Ok(block),
         }
     }
 }
 
 impl ApacheReader {
-    pub(super) fn new(sources: SourceFiles) -> Self {
-        Self {
-            sources,
-            ..Self::default()
-        }
-    }
-
     /// Reads to the end of the file, or to `</name>`, which is returned as well.
     fn block(&mut self, lines: &mut SourceLines) -> Parsed<(Vec<Directive>, Option<SourceLine>)> {
         let mut block = Vec::new();
@@ -98,7 +85,19 @@ impl ApacheReader {
         let outer_skips = mem::replace(&mut self.skips, skips);
         let (block, end) = self.nested(&open.place, |reader| reader.block(lines))?;
         self.skips = outer_skips;
-        closes(&open, end)?;
+        let name = &open.name;
+        match end {
+            Some((_, end)) if end.eq_ignore_ascii_case(name) => {}
+            Some((place, end)) => {
+                let remedy = format!("but <{name}> is open: close that first");
+                return Err(place.error(format!("this closes <{end}>, {remedy}")));
+            }
+            None => {
+                return Err(open
+                    .place
+                    .error(format!("this has no end: write </{name}>")));
+            }
+        }
         if skips || applies.is_some() {
             return Ok(block);
         }
@@ -126,19 +125,27 @@ impl ApacheReader {
     fn has_module(&self, name: &str) -> bool {
         let enabled = self.sources.root.join("mods-enabled");
         let is_enabled = |name: &str| enabled.join(format!("{name}.load")).exists();
-        let is_one_of = |names: &str| names.split(' ').any(|it| it == name);
         let are_listed = !self.loaded.is_empty() || is_enabled("ssl") || is_enabled("proxy");
         match are_listed {
-            true => is_one_of(BUILT_IN) || self.loaded.contains(name) || is_enabled(name),
-            false => !is_one_of(UNUSUAL),
+            true => is_listed(BUILT_IN, name) || self.loaded.contains(name) || is_enabled(name),
+            false => !is_listed(UNUSUAL, name),
         }
     }
 
-    /// Puts included files in the place of their directive, and applies those for the reader.
+    /// Includes files, and applies directives for the reader. An `Include` without a file stays.
     fn directive(&mut self, directive: Directive) -> Parsed<Vec<Directive>> {
         let name = directive.name.to_ascii_lowercase();
         match (name.as_str(), &directive.arguments[..]) {
-            ("include" | "includeoptional", [name]) => return self.include(&directive, name),
+            ("include" | "includeoptional", [name]) => {
+                let mut pattern = PathBuf::from(name);
+                if self.sources.root.join(&pattern).is_dir() {
+                    pattern.push("*");
+                }
+                let found = self.included(&pattern, &directive.place)?;
+                let is_needed = directive.is("include");
+                let missing = Some(directive).filter(|_| is_needed);
+                return Ok(found.unwrap_or_else(|| missing.into_iter().collect()));
+            }
             ("define", [name, value @ ..]) => {
                 self.defined.insert(name.clone(), value.join(" "));
             }
@@ -151,22 +158,13 @@ impl ApacheReader {
         Ok(vec![directive])
     }
 
-    /// Reads files. The directive stays if one is missing, which may hold access rules.
-    fn include(&mut self, directive: &Directive, name: &str) -> Parsed<Vec<Directive>> {
-        let mut pattern = PathBuf::from(name);
-        if self.sources.root.join(&pattern).is_dir() {
-            pattern.push("*");
-        }
-        let missing = directive.is("include").then(|| directive.clone());
-        let found = self.included(&pattern, &directive.place)?;
-        Ok(found.unwrap_or_else(|| missing.into_iter().collect()))
-    }
-
     /// Splits a line into a name and arguments, with known `${NAME}` filled in.
     fn parse(&mut self, line: &str, place: SourceLocation) -> Parsed<Directive> {
         let mut words = words(&self.filled_in(line)).into_iter();
         let name = words.next().unwrap_or_default();
-        self.sources.directive(name, words.collect(), place)
+        let mut directive = self.sources.directive(name, place)?;
+        directive.arguments.extend(words);
+        Ok(directive)
     }
 
     fn filled_in<'l>(&self, line: &'l str) -> Cow<'l, str> {
@@ -175,19 +173,6 @@ impl ApacheReader {
             let value = value.or_else(|| env::var(&found[1]).ok());
             value.unwrap_or_else(|| found[0].to_owned())
         })
-    }
-}
-
-/// Checks that a section ends with its own name.
-fn closes(open: &Directive, end: Option<SourceLine>) -> Parsed<()> {
-    let name = &open.name;
-    match end {
-        Some((_, end)) if end.eq_ignore_ascii_case(name) => Ok(()),
-        Some((place, end)) => fail(
-            &place,
-            format!("this closes <{end}>, but <{name}> is open: close that first"),
-        ),
-        None => fail(&open.place, format!("this has no end: write </{name}>")),
     }
 }
 
@@ -214,18 +199,16 @@ fn module(name: &str) -> String {
 
 /// Evaluates `>= 2.4`, `!< 2.4` and `2.4.1`. A regular expression is taken to match.
 fn is_version(arguments: &[String]) -> bool {
-    let (operator, version) = match arguments {
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (operator, version) = match words[..] {
         [version] => ("=", version),
-        [operator, version, ..] => (operator.as_str(), version),
+        [operator, version, ..] => (operator, version),
         [] => return false,
     };
-    if operator.ends_with('~') || version.starts_with('/') {
-        return true;
-    }
     let numbers = version.split('.').map_while(|it| it.parse().ok());
     let numbers: Vec<u32> = numbers.take(VERSION.len()).collect();
-    let order = VERSION[..numbers.len()].cmp(&numbers[..]);
-    let is_version = match order {
+    let is_version = match VERSION[..numbers.len()].cmp(&numbers[..]) {
+        _ if operator.ends_with('~') || version.starts_with('/') => true,
         Ordering::Equal => !operator.ends_with(['<', '>']),
         Ordering::Less => operator.contains('<'),
         Ordering::Greater => operator.contains('>'),

@@ -1,14 +1,12 @@
 //! Reads what a location demands of a client. A rule that is not understood closes the route.
 
-use super::condition::Conditions;
+use super::condition;
 use super::server::ProxiedLocation;
-use crate::commands::import::access::{AccessRules, Input, OnMatch, UNREADABLE};
+use super::variables::NginxMaps;
+use crate::commands::import::access::{AccessRules, DECIDING, Input, MatchedRequests, UNREADABLE};
 use crate::commands::import::directive::{Directive, is_listed};
 use crate::commands::import::scope::Scope;
-
-/// Directives that let something else decide.
-const DECIDING: &str = "auth_basic auth_request auth_jwt* auth_digest* auth_ldap* access_by_lua* \
-    rewrite_by_lua* secure_link* js_access satisfy";
+use crate::commands::import::site::PassedOn;
 
 /// Variables about the request, which do not tell clients apart.
 const ABOUT_THE_REQUEST: &str = "request_method args arg_crc_token query_string is_args host \
@@ -17,32 +15,35 @@ const ABOUT_THE_REQUEST: &str = "request_method args arg_crc_token query_string 
 
 /// Reads every rule that requests to a location have to meet.
 pub(super) fn read<'t>(
-    location: &ProxiedLocation<'t>,
-    conditions: &Conditions<'_, 't>,
-    is_webhook: bool,
+    location: &ProxiedLocation<'_, 't>,
+    maps: &NginxMaps<'t>,
+    requests: &PassedOn<'_>,
 ) -> AccessRules<'t> {
-    let rules = AccessRules {
-        is_webhook,
-        ..AccessRules::default()
-    };
-    let mut reader = RuleReader { conditions, rules };
+    let rules = AccessRules::of(requests);
+    let mut reader = RuleReader { maps, rules };
     for scope in &location.scopes() {
         for condition in scope.steps().filter(|it| it.is("if")) {
             match location.condition.filter(|it| it.id == condition.id) {
                 // Only requests that meet the one around `proxy_pass` are served.
-                Some(_) => reader.apply(condition, scope, OnMatch::Serve),
+                Some(_) => reader.apply(condition, condition::requests(condition, scope, maps)),
                 None => reader.condition(condition, scope),
             }
         }
         for directive in scope.directives() {
             reader.other(directive, scope);
         }
+        // The first that is for a client decides.
+        let networks = scope.all("allow deny").into_iter();
+        let mut decisive = networks.take_while(|it| !(it.is("allow") && it.value() == "all"));
+        if let Some(deny) = decisive.find(|it| it.is("deny")) {
+            reader.rules.directive(deny);
+        }
     }
     reader.rules
 }
 
 struct RuleReader<'l, 't> {
-    conditions: &'l Conditions<'l, 't>,
+    maps: &'l NginxMaps<'t>,
     rules: AccessRules<'t>,
 }
 
@@ -54,53 +55,44 @@ impl<'t> RuleReader<'_, 't> {
             return;
         }
         directive.cover();
+        let is_redirect = block.iter().any(redirects_to_tls);
+        let requests = condition::requests(directive, scope, self.maps);
+        let is_harmless = match requests.as_ref().map(|it| &it.input) {
+            _ if block.iter().any(refuses) => false,
+            Some(Input::Other(name)) => is_redirect || is_listed(ABOUT_THE_REQUEST, name),
+            Some(_) => false,
+            None => is_redirect,
+        };
         if tests_files(directive) {
             directive.not_needed("no files are served");
-        } else if block.iter().any(refuses) || self.is_about_the_client(directive, scope) {
-            self.apply(directive, scope, OnMatch::Refuse);
-        } else {
+        } else if is_harmless {
             directive.not_needed("challenges are answered here, and Netdata Cloud uses HTTPS only");
+        } else {
+            self.apply(directive, requests.map(MatchedRequests::others));
         }
     }
 
-    /// Returns whether a condition depends on the client, or may do so.
-    fn is_about_the_client(&self, directive: &'t Directive, scope: &Scope<'t>) -> bool {
-        let is_redirect = directive.children().iter().any(redirects_to_tls);
-        let requests = self.conditions.requests(directive, scope);
-        match requests.map(|requests| requests.input) {
-            None => !is_redirect,
-            Some(Input::Other(name)) => !is_redirect && !is_listed(ABOUT_THE_REQUEST, &name),
-            Some(_) => true,
-        }
-    }
-
-    fn apply(&mut self, directive: &'t Directive, scope: &Scope<'t>, on_match: OnMatch) {
-        match self.conditions.requests(directive, scope) {
-            Some(requests) => self.rules.apply(directive, &requests, on_match),
+    /// Applies a condition that lets only these requests in.
+    fn apply(&mut self, directive: &'t Directive, requests: Option<MatchedRequests<'t>>) {
+        match requests {
+            Some(requests) => self.rules.apply(directive, &requests),
             None => self.rules.close(directive, UNREADABLE),
         }
     }
 
-    /// Reads a directive that may be an access rule of another kind.
+    /// Reads a directive that may be an access rule of another kind, if it is in effect.
     fn other(&mut self, directive: &'t Directive, scope: &Scope<'t>) {
-        if directive.is("limit_except") {
-            self.rules.methods(directive);
-        } else if directive.is("include") {
-            self.rules.missing(directive);
-        } else if directive.is(DECIDING) && !is_off(directive) {
-            let in_effect = scope.one(&directive.name);
-            if in_effect.is_some_and(|it| it.id == directive.id) {
-                self.rules.close(directive, UNREADABLE);
-            }
+        let in_effect = || {
+            scope
+                .one(&directive.name)
+                .is_some_and(|it| it.id == directive.id)
+        };
+        let is_any = directive.is("satisfy") && directive.value() != "all";
+        if is_any && in_effect() {
+            self.rules.close(directive, UNREADABLE);
+        } else if directive.is("include limit_except") || directive.is(DECIDING) && in_effect() {
+            self.rules.directive(directive);
         }
-    }
-}
-
-/// Returns whether a directive lets other rules alone decide.
-fn is_off(directive: &Directive) -> bool {
-    match directive.is("satisfy") {
-        true => directive.value() == "all",
-        false => directive.value() == "off",
     }
 }
 

@@ -5,7 +5,7 @@ use crate::commands::import::access::{Input, MatchedRequests};
 use crate::commands::import::directive::Directive;
 use crate::commands::import::regex_literal::expression;
 use crate::commands::import::scope::Scope;
-use crate::commands::import::subject_match::{AccessPattern, Comparison, Rendering};
+use crate::commands::import::subject_match::{AccessPattern, Rendering};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -18,8 +18,7 @@ static CONDITION: LazyLock<Regex> =
 /// A condition `($variable operator value)`.
 struct IfCondition {
     variable: String,
-    /// The operator: one of `=`, `!=`, `~`, `~*`, `!~` and `!~*`, or empty: the variable is neither
-    /// empty nor 0.
+    /// One of `=`, `!=`, `~`, `~*`, `!~` and `!~*`, or empty: the variable is neither empty nor 0.
     operator: String,
     value: String,
 }
@@ -50,125 +49,98 @@ impl IfCondition {
 
     /// Returns the requests for which it holds, where this is what the variable has.
     fn requests<'t>(&self, input: Input, directive: &'t Directive) -> MatchedRequests<'t> {
-        let comparison = comparison(self.operator.trim_start_matches('!'));
-        // A variable alone is compared with nothing and with 0.
-        let is_inverted = self.operator.is_empty() || self.operator.starts_with('!');
-        MatchedRequests::of(input, directive, &self.value, comparison, is_inverted)
-    }
-}
-
-fn comparison(operator: &str) -> Comparison {
-    match operator {
-        "~" | "~*" => Comparison::Expression {
-            ignores_case: operator == "~*",
-        },
-        _ => Comparison::Whole,
-    }
-}
-
-/// Reads the conditions of a server.
-pub(super) struct Conditions<'r, 't>(pub(super) &'r NginxMaps<'t>);
-
-impl<'t> Conditions<'_, 't> {
-    /// Returns the requests for which the condition of an `if` holds, if it can be read.
-    pub(super) fn requests(
-        &self,
-        directive: &'t Directive,
-        scope: &Scope<'t>,
-    ) -> Option<MatchedRequests<'t>> {
-        let condition = IfCondition::read(directive)?;
-        let map = self.0.get(&*condition.variable);
-        match (self.input(&condition.variable), map) {
-            (Input::Other(_), Some(map)) => self.mapped(&condition, map),
-            (input @ Input::Other(_), None) => self.set(&condition, input, directive, scope),
-            (input, _) => Some(condition.requests(input, directive)),
+        let operator = self.operator.trim_start_matches('!');
+        MatchedRequests {
+            input,
+            patterns: vec![AccessPattern::of(operator, &self.value, directive)],
+            // A variable alone is compared with nothing and with 0.
+            inverted: self.operator.is_empty() || self.operator.starts_with('!'),
         }
     }
 
-    /// Returns what a variable, or a text of several, says about a request.
-    fn input(&self, source: &str) -> Input {
-        let name = source.trim_start_matches('$').trim_matches(['{', '}']);
-        match (name, self.0.get(name)) {
-            (_, Some(map)) if map.takes_common_name() => Input::Subject(Rendering::CommonName),
-            (_, Some(_)) => Input::Other(name.to_owned()),
-            _ if source.contains("ssl_client_s_dn_legacy") => Input::Subject(Rendering::Oneline),
-            _ if source.contains("ssl_client_s_dn") => Input::Subject(Rendering::Rfc2253),
-            ("ssl_client_i_dn" | "ssl_client_i_dn_legacy", _) => Input::Issuer,
-            ("ssl_client_verify", _) => Input::Verification,
-            ("http_authorization", _) => Input::Authorization,
-            _ => Input::Other(name.to_owned()),
-        }
-    }
-
-    /// Reads a condition on a variable that other conditions may set: `if (…) { set $bad 1; }`. All
-    /// of them have to look at the same thing, which must not be a certificate.
-    fn set(
+    /// Reads the condition on a variable that others may set: `if (…) { set $bad 1; }`. All of them
+    /// have to look at the same thing, which must not be a certificate.
+    fn set<'t>(
         &self,
-        condition: &IfCondition,
-        own: Input,
         directive: &'t Directive,
         scope: &Scope<'t>,
+        maps: &NginxMaps<'t>,
     ) -> Option<MatchedRequests<'t>> {
+        let sets =
+            |it: &Directive| it.is("set") && it.value().strip_prefix('$') == Some(&self.variable);
         let steps: Vec<_> = scope.steps().take(MAX_STEPS + 1).collect();
-        let sets = |it: &Directive| {
-            it.is("set") && it.value().strip_prefix('$') == Some(&*condition.variable)
-        };
         let default = steps.iter().rfind(|it| sets(it));
         let setting = steps.iter().filter(|it| it.children().iter().any(sets));
-        let mut inputs = self.inputs(setting)?;
-        match inputs.pop() {
-            _ if steps.len() > MAX_STEPS || !inputs.is_empty() => None,
-            None => default
-                .is_none()
-                .then(|| condition.requests(own, directive)),
-            Some(input @ Input::Other(_)) => Some(MatchedRequests {
-                input,
+        let inputs = setting.map(|it| Some(input(&Self::read(it)?.variable, maps)));
+        let mut inputs = inputs.collect::<Option<Vec<_>>>()?;
+        inputs.dedup();
+        match &inputs[..] {
+            _ if steps.len() > MAX_STEPS => None,
+            [] if default.is_none() => {
+                let own = Input::Other(self.variable.clone());
+                Some(self.requests(own, directive))
+            }
+            [input @ Input::Other(_)] => Some(MatchedRequests {
+                input: input.clone(),
                 patterns: Vec::new(),
-                inverted: condition.holds_for(default.map_or("", |it| it.argument(1)))?,
+                inverted: self.holds_for(default.map_or("", |it| it.argument(1)))?,
             }),
             _ => None,
         }
     }
 
-    /// Returns what conditions look at; each of several in a row that look at the same once.
-    fn inputs<'c>(&self, conditions: impl Iterator<Item = &'c &'t Directive>) -> Option<Vec<Input>>
-    where
-        't: 'c,
-    {
-        let inputs = conditions.map(|it| Some(self.input(&IfCondition::read(it)?.variable)));
-        let mut inputs = inputs.collect::<Option<Vec<_>>>()?;
-        inputs.dedup();
-        Some(inputs)
-    }
-
-    /// Reads a condition on the variable of a `map`.
-    fn mapped(&self, condition: &IfCondition, map: &NginxMap<'t>) -> Option<MatchedRequests<'t>> {
-        let by_default = condition.holds_for(map.default)?;
+    /// Reads the condition on the variable of a `map`.
+    fn mapped<'t>(&self, map: &NginxMap<'t>, maps: &NginxMaps<'t>) -> Option<MatchedRequests<'t>> {
+        let by_default = self.holds_for(map.default)?;
         let mut patterns = Vec::new();
         for entry in &map.entries {
-            if condition.holds_for(entry.value())? != by_default {
+            if self.holds_for(entry.value())? != by_default {
                 patterns.push(pattern(entry));
             }
         }
         (!patterns.is_empty()).then_some(MatchedRequests {
-            input: self.input(map.source),
+            input: input(map.source, maps),
             patterns,
             inverted: by_default,
         })
     }
 }
 
+/// Returns the requests for which the condition of an `if` holds, if it can be read.
+pub(super) fn requests<'t>(
+    directive: &'t Directive,
+    scope: &Scope<'t>,
+    maps: &NginxMaps<'t>,
+) -> Option<MatchedRequests<'t>> {
+    let condition = IfCondition::read(directive)?;
+    let map = maps.get(&*condition.variable);
+    match (input(&condition.variable, maps), map) {
+        (Input::Other(_), Some(map)) => condition.mapped(map, maps),
+        (Input::Other(_), None) => condition.set(directive, scope, maps),
+        (input, _) => Some(condition.requests(input, directive)),
+    }
+}
+
+/// Returns what a variable, or a text of several, says about a request.
+fn input(source: &str, maps: &NginxMaps<'_>) -> Input {
+    let name = source.trim_start_matches('$').trim_matches(['{', '}']);
+    match (name, maps.get(name)) {
+        (_, Some(map)) if map.takes_common_name() => Input::Subject(Rendering::CommonName),
+        (_, Some(_)) => Input::Other(name.to_owned()),
+        _ if source.contains("ssl_client_s_dn_legacy") => Input::Subject(Rendering::Oneline),
+        _ if source.contains("ssl_client_s_dn") => Input::Subject(Rendering::Rfc2253),
+        ("ssl_client_i_dn" | "ssl_client_i_dn_legacy", _) => Input::Issuer,
+        ("ssl_client_verify", _) => Input::Verification,
+        ("http_authorization", _) => Input::Authorization,
+        _ => Input::Other(name.to_owned()),
+    }
+}
+
 /// Returns the values that an entry of a `map` is for.
 fn pattern(entry: &Directive) -> AccessPattern<'_> {
     let key = &entry.name;
-    let (operator, text) = match (key.strip_prefix("~*"), key.strip_prefix('~')) {
-        (Some(text), _) => ("~*", text),
-        (None, Some(text)) => ("~", text),
-        (None, None) => ("=", key.strip_prefix('\\').unwrap_or(key)),
-    };
-    AccessPattern {
-        text: text.to_owned(),
-        comparison: comparison(operator),
-        directive: entry,
-    }
+    let operators = ["~*", "~", "\\", ""];
+    let operator = operators.iter().find(|it| key.starts_with(**it));
+    let (operator, text) = key.split_at(operator.map_or(0, |it| it.len()));
+    AccessPattern::of(operator, text, entry)
 }

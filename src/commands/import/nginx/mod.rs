@@ -4,8 +4,6 @@ mod access;
 mod condition;
 mod server;
 mod syntax;
-mod tree;
-mod upstream;
 mod variables;
 
 use super::Options;
@@ -14,17 +12,17 @@ use super::directive::{Directive, ImportError, SourceLocation};
 use super::headers::SetHeaders;
 use super::listen;
 use super::scope::Scope;
-use super::site::{self, Obstacle, PassedOn, RouteRules, Site};
+use super::site::{self, Obstacle, PassedOn, RouteRules, Site, SiteHead};
 use super::sources::{SourceFiles, TreeReader as _};
-use condition::Conditions;
-use server::{ProxiedLocation, ServerBlock};
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tree::NginxReader;
-use variables::Constants;
+use super::template::expand;
+use super::upstream::{self, UpstreamUrl};
+use server::{LocationBlock, ProxiedLocation, ServerBlock, is_tls_listen};
+use std::net::SocketAddr;
+use syntax::NginxReader;
+use variables::{Constants, NginxMap};
 
-/// The address of a server without `listen`.
-const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
+/// The ends of URLs for the path of the request, which this program passes on, too.
+const OWN_PATHS: [&str; 2] = ["$request_uri", "$uri$is_args$args"];
 
 const FORWARDED: &str = "the application got what clients had put into X-Forwarded-For, in front \
     of their address; now only trusted_proxies are believed";
@@ -40,66 +38,51 @@ pub(super) fn import(
     let http = tree.iter().find(|it| it.is("http"));
     let block = http.map_or(&tree[..], Directive::children);
     let http = Scope::new(&reader.0.root, block);
-    let maps = variables::maps(&http);
+    let maps = http.own("map").filter_map(NginxMap::read).collect();
     site::carry_over(&ServerBlock::all(&http, &maps), options, builder)
 }
 
 impl<'t> Site<'t> for ServerBlock<'_, 't> {
-    type Passage = ProxiedLocation<'t>;
-
-    const SERVER: &'static str = "NGINX";
-
-    fn directive(&self) -> Option<&'t Directive> {
-        Some(self.directive)
-    }
-
-    fn scope(&self) -> &Scope<'t> {
-        &self.scope
-    }
-
-    fn is_tls(&self) -> bool {
-        let mut listens = self.scope.own("listen");
-        listens.any(|listen| self.is_tls_listen(listen))
+    fn head(&self) -> &SiteHead<'t> {
+        &self.head
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
-        let is_tls = self.is_tls();
+        let is_tls = self.head.is_tls;
         let mut addresses = Vec::new();
-        for directive in self.scope.own("listen") {
+        for directive in self.head.scope.own("listen") {
             let is_quic = directive.arguments.iter().any(|it| it == "quic");
-            if is_quic || is_tls != self.is_tls_listen(directive) {
+            if is_quic || is_tls != is_tls_listen(&self.head.scope, directive) {
                 directive.not_needed("Netdata Cloud uses HTTP/1.1 and HTTP/2 over TLS only");
             } else {
                 addresses.extend(listen::carry(directive, is_tls));
             }
         }
-        if self.scope.own("listen").next().is_none() {
-            addresses.push(DEFAULT);
+        if self.head.scope.own("listen").next().is_none() {
+            addresses.push(listen::any(80));
         }
         addresses
     }
 
-    fn places(&self) -> usize {
-        self.locations.len()
-    }
-
     /// Returns what each location passes on, of which NGINX chooses the location itself.
-    fn passages(&self) -> Vec<PassedOn<'t, Self::Passage>> {
-        let locations = self.locations.iter().filter(|it| it.modifier != "@");
-        let passed_on = locations.filter_map(|location| {
-            let passage = self.passes_on(location)?;
+    fn passages(&self) -> Vec<PassedOn<'t>> {
+        let passing = self.locations.iter().filter(|location| {
+            let is_named = location.modifier == "@";
+            !is_named && self.passes_on(location).is_some()
+        });
+        let passed_on = passing.map(|location| {
             let mut paths = location.paths();
-            let id = location.directive.id;
-            let is_own = |it: ProxiedLocation<'_>| it.location.directive.id == id;
-            paths.retain(|path| self.proxies(path).is_some_and(is_own));
-            Some(self.passed_on(passage, paths))
+            let is_own = |it: &LocationBlock<'_>| it.directive.id == location.directive.id;
+            paths.retain(|path| self.choose(path).is_some_and(is_own));
+            self.passed_on(location, paths)
         });
         passed_on.collect()
     }
 
-    fn serving(&self, path: &str) -> Option<PassedOn<'t, Self::Passage>> {
-        let passage = self.proxies(path)?;
-        Some(self.passed_on(passage, vec![path.to_owned()]))
+    fn serving(&self, path: &str) -> Option<PassedOn<'t>> {
+        let location = self.choose(path)?;
+        self.passes_on(location)?;
+        Some(self.passed_on(location, vec![path.to_owned()]))
     }
 
     fn looks_at_certificates(&self, directive: &Directive) -> bool {
@@ -111,54 +94,37 @@ impl<'t> Site<'t> for ServerBlock<'_, 't> {
         directive.is("if") && directive.arguments.iter().any(is_certificate)
     }
 
-    fn rules(&self, passed: &PassedOn<'t, Self::Passage>) -> Result<RouteRules<'t>, Obstacle<'t>> {
-        let at = &passed.passage;
-        let scopes = at.scopes();
-        let mut constants = Constants::of(&at.scope, self.maps, &self.names(), self.is_tls());
-        let target = upstream::read(at, &constants.resolve(at.proxy_pass.value()))?;
-        constants.insert("proxy_host", &target.host);
-        say_changes(passed, target.path.as_deref());
+    fn rules(&self, requests: &PassedOn<'t>) -> Result<RouteRules<'t>, Obstacle<'t>> {
+        let location = self.choose(&requests.paths[0]);
+        let Some(at) = location.and_then(|it| self.passes_on(it)) else {
+            return Err((requests.directive, "passes nothing on".to_owned()));
+        };
+        let mut constants =
+            Constants::of(&at.scope, self.maps, &self.head.names(), self.head.is_tls);
+        let url = constants.resolve(at.proxy_pass.value());
+        let (url, has_own_path) = fixed(&url).map_err(|remedy| (at.proxy_pass, remedy))?;
+        constants.insert("proxy_host", url.host());
+        say_changes(requests, &at, url.path, has_own_path);
         Ok(RouteRules {
-            directive: passed.directive,
-            paths: passed.paths.clone(),
-            is_webhook: passed.is_webhook,
-            headers: self.headers(&at.scope, &target.host, &constants),
-            access: access::read(at, &Conditions(self.maps), passed.is_webhook),
-            upstream: target.upstream,
-            networks: networks(&scopes),
-            default_max_body: (!passed.is_webhook).then_some("1MiB"),
-            scopes,
+            requests: requests.clone(),
+            scopes: at.scopes(),
+            headers: self.headers(&at.scope, url.host(), &constants),
+            access: access::read(&at, self.maps, requests),
+            upstream: upstream::read(&at.scope, at.proxy_pass, &url)?,
         })
     }
 }
 
-/// Returns the rules about addresses in two scopes, which may have the same.
-fn networks<'t>(scopes: &[Scope<'t>]) -> Vec<&'t Directive> {
-    let mut seen = HashSet::new();
-    let networks = scopes.iter().flat_map(listen::networks);
-    networks.filter(|it| seen.insert(it.id)).collect()
-}
-
 impl<'t> ServerBlock<'_, 't> {
-    fn passed_on(
-        &self,
-        passage: ProxiedLocation<'t>,
-        paths: Vec<String>,
-    ) -> PassedOn<'t, ProxiedLocation<'t>> {
-        let directive = passage.location.directive;
-        PassedOn {
-            directive,
-            text: passage.location.text.to_owned(),
-            looks: directive.holds(&|it| self.looks_at_certificates(it)),
-            paths,
-            is_webhook: false,
-            passage,
-        }
+    fn passed_on(&self, location: &LocationBlock<'t>, paths: Vec<String>) -> PassedOn<'t> {
+        let directive = location.directive;
+        let looks = directive.holds(&|it| self.looks_at_certificates(it));
+        PassedOn::of(directive, location.text, paths, looks)
     }
 
     /// Reads the headers of the application. `host` is the `Host` that NGINX sends by default.
     fn headers(&self, scope: &Scope<'t>, host: &str, constants: &Constants) -> SetHeaders {
-        let mut headers = SetHeaders::new(self.is_tls());
+        let mut headers = SetHeaders::new(self.head.is_tls);
         let is_unfiltered = scope.one("real_ip_header").is_none();
         let directives = scope.all("proxy_set_header");
         if !directives.iter().any(|it| it.keyword() == "host") {
@@ -175,30 +141,38 @@ impl<'t> ServerBlock<'_, 't> {
     }
 }
 
-/// Reports paths that change. `new` is what NGINX sends in place of the location's own.
-fn say_changes(passed: &PassedOn<'_, ProxiedLocation<'_>>, new: Option<&str>) {
-    let location = &passed.passage.location;
-    let is_expression = location.modifier.starts_with('~');
-    let is_other = |new: &&str| *new != location.text && (!is_expression || new.contains('$'));
-    if let Some(new) = new.filter(is_other) {
-        let remedy = site::changed_path(location.text, new);
-        passed.passage.proxy_pass.not_carried(remedy);
-    }
-    if location.modifier == "~*" {
-        passed
-            .directive
-            .not_carried("~*: paths are case-sensitive now");
-    }
-    let is_open = location.is_prefix() && !location.text.ends_with('/');
-    if is_open && matches!(&passed.paths[..], [path] if path.ends_with("/*")) {
-        say_prefix(passed.directive, location.text);
+/// Reads a URL, and whether it ends with the path of the request. The error is a remedy.
+fn fixed(url: &str) -> Result<(UpstreamUrl<'_>, bool), String> {
+    let own = OWN_PATHS.iter().find_map(|it| url.strip_suffix(it));
+    let url = UpstreamUrl::of(own.unwrap_or(url));
+    match expand(url.authority, &|_| None) {
+        Ok(_) => Ok((url, own.is_some())),
+        Err(name) => Err(format!(
+            "${name} is known for each request only: name the server in upstream"
+        )),
     }
 }
 
-fn say_prefix(location: &Directive, path: &str) {
-    location.first(format!(
-        "look at paths: {path} and what is below {path}/ get through, and what only begins so, \
-         such as {path}s, is 404 now: compare with the URL in Netdata Cloud, and name its path \
-         with --webhook"
-    ));
+/// Reports paths that change. `path` is what NGINX sends in place of the location's own, or before
+/// the whole path.
+fn say_changes(requests: &PassedOn<'_>, at: &ProxiedLocation<'_, '_>, path: &str, is_before: bool) {
+    let (directive, location) = (requests.directive, at.location);
+    let appended = if is_before { location.text } else { "" };
+    let new = format!("{path}{appended}");
+    if !path.is_empty() && new != location.text {
+        let remedy = site::changed_path(location.text, &new);
+        at.proxy_pass.not_carried(remedy);
+    }
+    if location.modifier == "~*" {
+        directive.not_carried("~*: paths are case-sensitive now");
+    }
+    let is_open = location.is_prefix() && !location.text.ends_with('/');
+    if is_open && matches!(&requests.paths[..], [path] if path.ends_with("/*")) {
+        let path = location.text;
+        directive.first(format!(
+            "look at paths: {path} and what is below {path}/ get through, and what only begins so, \
+             such as {path}s, is 404 now: compare with the URL in Netdata Cloud, and name its path \
+             with --webhook"
+        ));
+    }
 }

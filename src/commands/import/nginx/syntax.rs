@@ -1,7 +1,8 @@
-//! Splits an NGINX configuration file into words and separators, as NGINX does.
+//! Reads an NGINX configuration into a tree of directives, with included files in their place.
 
-use crate::commands::import::directive::{ImportError, SourceLocation};
+use crate::commands::import::directive::{Directive, SourceLocation};
 use crate::commands::import::regex_literal::expression;
+use crate::commands::import::sources::{Parsed, SourceFiles, TreeReader};
 use regex::{Captures, Regex};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -27,46 +28,104 @@ static LUA: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// A word without its quotes and escapes, or one of the separators `;`, `{` and `}`.
-pub(super) type NginxToken = Result<String, char>;
+/// The reader of NGINX's syntax.
+pub(super) struct NginxReader(pub(super) SourceFiles);
+
+/// Directives, and the place of the `}` behind them.
+type NginxBlock = (Vec<Directive>, Option<SourceLocation>);
+
+impl TreeReader for NginxReader {
+    fn sources(&mut self) -> &mut SourceFiles {
+        &mut self.0
+    }
+
+    fn text(&mut self, path: &Path, text: &str) -> Parsed<Vec<Directive>> {
+        let mut file = NginxFile {
+            path: path.into(),
+            rest: text.strip_prefix('\u{feff}').unwrap_or(text),
+            line: 1,
+        };
+        match self.block(&mut file)? {
+            (block, None) => Ok(block),
+            (_, Some(place)) => Err(place.error("there is no block that this } closes: remove it")),
+        }
+    }
+}
+
+impl NginxReader {
+    /// Reads up to a `}`, or to the end of the file.
+    fn block(&mut self, file: &mut NginxFile<'_>) -> Parsed<NginxBlock> {
+        let mut block = Vec::new();
+        let mut current: Option<Directive> = None;
+        while let Some((token, place)) = file.next()? {
+            match (token, current.take()) {
+                ("}", unfinished) => {
+                    block.extend(unfinished);
+                    return Ok((block, Some(place)));
+                }
+                (";", Some(directive)) => block.extend(self.include(directive)?),
+                ("{", Some(directive)) => block.push(self.section(directive, file)?),
+                (";" | "{", None) => {
+                    return Err(place.error("there is no directive before this: remove it"));
+                }
+                (word, Some(mut directive)) => {
+                    directive.arguments.push(unquoted(word));
+                    current = Some(directive);
+                }
+                (word, None) => {
+                    current = Some(self.0.directive(unquoted(word), place)?);
+                }
+            }
+        }
+        Ok((block, None))
+    }
+
+    /// Reads the block of a directive, whose `{` has been read.
+    fn section(&mut self, mut open: Directive, file: &mut NginxFile<'_>) -> Parsed<Directive> {
+        if open.name.ends_with("_by_lua_block") {
+            file.skip_lua()?;
+            return Ok(open);
+        }
+        let (block, end) = self.nested(&open.place, |reader| reader.block(file))?;
+        if end.is_none() {
+            let message = "this block has no end: write the missing }";
+            return Err(open.place.error(message));
+        }
+        open.block = Some(block);
+        Ok(open)
+    }
+
+    /// Replaces an `include` by the directives of its files. Where a file is missing, it stays.
+    fn include(&mut self, directive: Directive) -> Parsed<Vec<Directive>> {
+        let files = match (directive.name.as_str(), &directive.arguments[..]) {
+            ("include", [name]) => self.included(Path::new(name), &directive.place)?,
+            _ => None,
+        };
+        Ok(files.unwrap_or_else(|| vec![directive]))
+    }
+}
 
 /// The part of a file that has not been read yet.
-#[derive(Debug)]
-pub(super) struct NginxFile<'t> {
+struct NginxFile<'t> {
     path: Arc<Path>,
     rest: &'t str,
     line: usize,
 }
 
 impl<'t> NginxFile<'t> {
-    pub(super) fn new(path: &Path, text: &'t str) -> Self {
-        Self {
-            path: path.into(),
-            rest: text.strip_prefix('\u{feff}').unwrap_or(text),
-            line: 1,
-        }
-    }
-
-    /// Returns the next token and its place, or `None` at the end of the file.
-    pub(super) fn next(&mut self) -> Result<Option<(NginxToken, SourceLocation)>, ImportError> {
+    /// Returns the next word or separator and its place, or `None` at the end of the file.
+    fn next(&mut self) -> Parsed<Option<(&'t str, SourceLocation)>> {
         self.take(&BLANK);
         let place = self.place();
-        let token = match self.take(&TOKEN) {
-            Some(";") => Err(';'),
-            Some("{") => Err('{'),
-            Some("}") => Err('}'),
-            Some(word) => Ok(unquote(word)),
-            None if self.rest.is_empty() => return Ok(None),
-            None => {
-                let message = "this quoted string has no end: write the missing quote";
-                return Err(place.error(message));
-            }
-        };
-        Ok(Some((token, place)))
+        let token = self.take(&TOKEN);
+        if token.is_none() && !self.rest.is_empty() {
+            return Err(place.error("this quoted string has no end: write the missing quote"));
+        }
+        Ok(token.map(|token| (token, place)))
     }
 
     /// Skips a block of Lua, whose `{` has been read, up to the brace that closes it.
-    pub(super) fn skip_lua(&mut self) -> Result<(), ImportError> {
+    fn skip_lua(&mut self) -> Parsed<()> {
         let place = self.place();
         let mut depth = 1;
         while depth > 0 {
@@ -74,10 +133,7 @@ impl<'t> NginxFile<'t> {
                 Some("{") => depth += 1,
                 Some("}") => depth -= 1,
                 Some(_) => {}
-                None => {
-                    let message = "this block of Lua has no end: write the missing }";
-                    return Err(place.error(message));
-                }
+                None => return Err(place.error("this block of Lua has no end: write a }")),
             }
         }
         Ok(())
@@ -101,7 +157,7 @@ impl<'t> NginxFile<'t> {
 }
 
 /// Removes the quotes and escapes of a word. Regular expressions have escapes of their own.
-fn unquote(word: &str) -> String {
+fn unquoted(word: &str) -> String {
     let inner = match word.strip_prefix(['"', '\'']) {
         Some(rest) => &rest[..rest.len() - 1],
         None => word,

@@ -24,13 +24,9 @@ pub(super) struct NginxMap<'t> {
     pub(super) entries: Vec<&'t Directive>,
 }
 
-/// Reads every `map` of `http`.
-pub(super) fn maps<'t>(http: &Scope<'t>) -> NginxMaps<'t> {
-    http.own("map").filter_map(NginxMap::read).collect()
-}
-
 impl<'t> NginxMap<'t> {
-    fn read(directive: &'t Directive) -> Option<(&'t str, Self)> {
+    /// Reads a `map`. Returns the name of its variable, too.
+    pub(super) fn read(directive: &'t Directive) -> Option<(&'t str, Self)> {
         let [source, variable] = &directive.arguments[..] else {
             return None;
         };
@@ -85,7 +81,12 @@ impl Constants {
             inner.for_each(|it| constants.add(it, false));
         }
         for (variable, map) in maps {
-            constants.add_map(variable, map, names);
+            if map.takes_common_name() {
+                constants.insert(variable, "$client_cn");
+            } else if let Some(value) = map.value_for(names) {
+                let entry = constants.0.entry((*variable).to_owned());
+                entry.or_insert_with(|| Some(value.to_owned()));
+            }
         }
         constants.insert("scheme", if is_tls { "https" } else { "http" });
         constants.insert("server_name", names.first().unwrap_or(&""));
@@ -95,15 +96,6 @@ impl Constants {
     /// Adds a variable that is the same for all requests.
     pub(super) fn insert(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), Some(value.to_owned()));
-    }
-
-    fn add_map(&mut self, variable: &str, map: &NginxMap<'_>, names: &[&str]) {
-        if map.takes_common_name() {
-            self.insert(variable, "$client_cn");
-        } else if let Some(value) = map.value_for(names) {
-            let entry = self.0.entry(variable.to_owned());
-            entry.or_insert_with(|| Some(value.to_owned()));
-        }
     }
 
     /// Adds a `set`. A variable that is set twice depends on when it is read.
@@ -119,9 +111,9 @@ impl Constants {
 
     /// Replaces the constants in a text. Other variables stay.
     pub(super) fn resolve(&self, text: &str) -> String {
-        let known = |name: &str| match self.0.get(name) {
-            Some(Some(value)) => Some(value.clone()),
-            _ => Some(format!("${name}")),
+        let known = |name: &str| {
+            let value = self.0.get(name).cloned().flatten();
+            Some(value.unwrap_or_else(|| format!("${name}")))
         };
         let mut resolved = text.to_owned();
         for _ in 0..MAX_STEPS {

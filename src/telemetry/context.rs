@@ -167,7 +167,7 @@ impl Default for Context {
 
 /// Returns a new request id: 128 random bits.
 pub(crate) fn new_request_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
+    hex::encode(rand::random::<[u8; 16]>())
 }
 
 /// Returns the id of the client if it is valid: short, and safe in a header and a log.

@@ -173,8 +173,10 @@ fn fate(context: &Context, status: Option<u16>) -> Option<(&'static str, String)
 
 /// Returns the code and the reason if the application responded that it did not take it.
 fn rejected(status: u16) -> Option<(&'static str, String)> {
-    let reason = format!("The application responded with status {status}.");
-    (!is_success(status)).then_some((REJECTED, reason))
+    (!is_success(status)).then(|| {
+        let reason = format!("The application responded with status {status}.");
+        (REJECTED, reason)
+    })
 }
 
 pub(super) fn now() -> i64 {

@@ -150,7 +150,7 @@ impl HeadEncoder<'_> {
     fn push_addresses(&mut self, request: &RequestHead, peer: IpAddr, is_believed: bool) {
         let addresses = forwarded_for(request, peer, is_believed);
         self.push("X-Forwarded-For", addresses.as_bytes());
-        if let Some(forwarded) = forwarded(request, peer).filter(|_| is_believed) {
+        if is_believed && let Some(forwarded) = forwarded(request, peer) {
             self.push("Forwarded", forwarded.as_bytes());
         }
     }

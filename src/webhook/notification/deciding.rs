@@ -204,7 +204,8 @@ fn folds_to(key: &str, name: &str) -> bool {
         '\u{212a}' => 'k',
         other => other.to_ascii_lowercase(),
     };
-    key.len() >= name.len() && key.chars().map(fold).eq(name.chars())
+    // Almost all keys are ASCII.
+    key.eq_ignore_ascii_case(name) || (!key.is_ascii() && key.chars().map(fold).eq(name.chars()))
 }
 
 #[cfg(test)]

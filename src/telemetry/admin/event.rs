@@ -10,6 +10,7 @@ use crate::telemetry::lost::LostNotification;
 use crate::webhook::notification::{Kind, Shape};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// The words for the known kinds of notifications.
@@ -68,7 +69,12 @@ pub(super) fn all(recent: &Snapshot, lost: &[LostNotification]) -> Vec<StatusEve
 }
 
 fn newest_first(recent: &Snapshot) -> Vec<&Event> {
-    let mut events: Vec<&Event> = recent.passed.iter().chain(&recent.refused).collect();
+    let mut events: Vec<&Event> = recent
+        .passed
+        .iter()
+        .chain(&recent.refused)
+        .map(Arc::as_ref)
+        .collect();
     events.sort_by_key(|event| std::cmp::Reverse(event.at));
     events
 }

@@ -192,7 +192,7 @@ impl Event {
 
     /// Returns the index of the event that this repeats. Notifications are never merged. Refusals
     /// are merged across addresses, so that a hundred for one reason do not hide another reason.
-    pub(super) fn earlier(&self, events: &VecDeque<Self>) -> Option<usize> {
+    pub(super) fn earlier(&self, events: &VecDeque<Arc<Self>>) -> Option<usize> {
         match (&self.notification, self.ending.is_good()) {
             (Some(_), _) => None,
             (None, true) => events

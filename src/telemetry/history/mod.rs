@@ -9,7 +9,7 @@ use crate::sanitize::is_sanitized;
 use crate::tls::RefusalCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The number of passed events, and of refused events, that are kept: a flood of one does not
@@ -105,9 +105,9 @@ impl EventCounts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     /// Notifications, challenges and Test notifications that passed every check, the newest last.
-    pub passed: VecDeque<Event>,
+    pub passed: VecDeque<Arc<Event>>,
     /// Refused events, the newest last.
-    pub refused: VecDeque<Event>,
+    pub refused: VecDeque<Arc<Event>>,
     /// The last token of each route.
     pub tokens: BTreeMap<String, TestToken>,
     /// Unexpected values by route and kind, of which there are few.
@@ -119,7 +119,7 @@ pub(crate) struct Snapshot {
     /// The totals since the start.
     pub totals: EventCounts,
     /// The last notification, if `passed` no longer contains it.
-    forgotten: Option<Event>,
+    forgotten: Option<Arc<Event>>,
     /// The steps by their number since 1970, the newest last.
     history: VecDeque<(u64, EventCounts)>,
 }
@@ -130,7 +130,10 @@ pub(super) struct Recent(Mutex<Snapshot>);
 
 impl Recent {
     pub(super) fn note(&self, event: Event) {
-        self.lock().note(event);
+        let event = Arc::new(event);
+        let forgotten = self.lock().note(event);
+        // Its many strings return to the allocator while no other thread waits.
+        drop(forgotten);
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
@@ -179,7 +182,9 @@ impl Recent {
 }
 
 impl Snapshot {
-    fn note(&mut self, event: Event) {
+    /// Keeps an event. Returns the one that is forgotten instead.
+    fn note(&mut self, event: impl Into<Arc<Event>>) -> Option<Arc<Event>> {
+        let event = event.into();
         self.count(step(event.at), event.ending);
         self.note_drift(&event);
         self.note_refused_certificate(&event);
@@ -187,10 +192,11 @@ impl Snapshot {
             true => &mut self.passed,
             false => &mut self.refused,
         };
-        let oldest = keep(events, event);
-        self.forgotten = oldest
-            .filter(|event| event.notification.is_some())
-            .or(self.forgotten.take());
+        let oldest = keep(events, event)?;
+        match oldest.notification.is_some() {
+            true => self.forgotten.replace(oldest),
+            false => Some(oldest),
+        }
     }
 
     fn note_refused_certificate(&mut self, event: &Event) {
@@ -233,6 +239,7 @@ impl Snapshot {
             .iter()
             .rfind(|event| event.notification.is_some())
             .or(self.forgotten.as_ref())
+            .map(Arc::as_ref)
     }
 
     fn count(&mut self, step: u64, ending: EventResult) {
@@ -274,12 +281,10 @@ fn index_in_day(step: u64, last: u64) -> Option<usize> {
 }
 
 /// Adds an event, or counts it with the one that it repeats. Returns the event that makes room.
-fn keep(events: &mut VecDeque<Event>, event: Event) -> Option<Event> {
+fn keep(events: &mut VecDeque<Arc<Event>>, mut event: Arc<Event>) -> Option<Arc<Event>> {
     if let Some(earlier) = event.earlier(events).and_then(|index| events.remove(index)) {
-        events.push_back(Event {
-            times: earlier.times + 1,
-            ..event
-        });
+        Arc::make_mut(&mut event).times = earlier.times + 1;
+        events.push_back(event);
         return None;
     }
     let is_full = events.len() == KEPT;

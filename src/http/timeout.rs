@@ -5,10 +5,10 @@
 //! in the meantime is still unread in its sockets. A timer that has expired therefore gives the
 //! sockets a chance to be read before it counts.
 
-use futures_util::poll;
+use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -96,18 +96,68 @@ impl Deadline {
     }
 
     /// Waits for `future` until the deadline.
-    pub(crate) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Late> {
-        let mut future = pin!(future);
-        if let Poll::Ready(output) = poll!(&mut future) {
-            return Ok(output);
+    pub(crate) fn wait<F: Future>(&mut self, future: F) -> Wait<'_, F> {
+        Wait {
+            deadline: self,
+            future,
         }
+    }
+
+    /// Is ready once the time is up.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         let timer = self
             .timer
             .get_or_insert_with(|| Sleep::until(self.end, self.limit));
-        tokio::select! {
-            biased;
-            output = future => Ok(output),
-            () = timer => Err(Late),
+        Pin::new(timer).poll(cx).map(|()| Late)
+    }
+}
+
+// These are no async functions: such a function has room for the future that it is given and for the
+// one that it pins, which is the same. Within each other, they made that of a handshake six times as
+// large, and a future is copied before it runs.
+pin_project! {
+    /// Waits for a future until a deadline.
+    pub(crate) struct Wait<'d, F> {
+        deadline: &'d mut Deadline,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Wait<'_, F> {
+    type Output = Result<F::Output, Late>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this.deadline.poll_late(cx).map(Err),
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for a future for a while.
+    pub(crate) struct Timeout<F> {
+        limit: Duration,
+        deadline: Option<Deadline>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Late>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this
+                .deadline
+                .get_or_insert_with(|| Deadline::after(*this.limit))
+                .poll_late(cx)
+                .map(Err),
         }
     }
 }
@@ -117,11 +167,11 @@ impl Deadline {
 ///
 /// Most reads of data that has arrived and most writes are ready at once, and do not even read the
 /// clock.
-pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Late> {
-    let mut future = pin!(future);
-    match poll!(&mut future) {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => Deadline::after(limit).wait(future).await,
+pub(crate) fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout {
+        limit,
+        deadline: None,
+        future,
     }
 }
 

@@ -30,6 +30,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Method;
 use pingora::protocols::http::ServerSession;
+use std::pin::pin;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
@@ -94,7 +95,12 @@ impl Gate {
     ) -> Decision {
         note_origin(policy, transaction);
         let span = transaction.open_span();
-        match check(policy, transaction).instrument(span).await {
+        let checked = {
+            // Pinned first, because the span would move it.
+            let check = pin!(check(policy, transaction));
+            check.instrument(span).await
+        };
+        match checked {
             Ok(decision) => return decision,
             Err(Interrupt::Reject(rejection)) => respond::reject(transaction, &rejection).await,
             Err(Interrupt::ClientGone) => transaction.client_gone(),

@@ -18,6 +18,7 @@ use crate::telemetry::context::Context;
 use crate::telemetry::lost;
 use crate::webhook::notification::Kind;
 use pingora::server::ShutdownWatch;
+use std::pin::pin;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
@@ -96,7 +97,7 @@ impl Gateway {
                         Box::pin(delivery).instrument(span).await;
                     }
                     None => {
-                        let delivery = deliver(&self.draining, transaction, &verified);
+                        let delivery = pin!(deliver(&self.draining, transaction, &verified));
                         delivery.instrument(span).await;
                     }
                 }

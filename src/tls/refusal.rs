@@ -5,6 +5,7 @@ use rustls::Error;
 use rustls::pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 
 /// A refused handshake and its reason.
 #[derive(Clone, Debug)]
@@ -91,7 +92,9 @@ tokio::task_local! {
 }
 
 /// Runs a handshake and returns the verifier's refusal, if there is one.
-pub(crate) async fn observe<T>(handshake: impl Future<Output = T>) -> (T, Option<Refusal>) {
+pub(crate) async fn observe<T>(
+    handshake: Pin<&mut impl Future<Output = T>>,
+) -> (T, Option<Refusal>) {
     REFUSAL
         .scope(RefCell::new(None), async {
             let result = handshake.await;

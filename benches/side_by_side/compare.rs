@@ -1,11 +1,13 @@
 //! The comparison itself: every line on every server in turn, several times over.
 
 use crate::Failure;
+use crate::alerts;
+use crate::disk;
 use crate::gateway::{Gateway, Lab};
-use crate::load::Driver;
+use crate::load::{Driver, Expected};
 use crate::peers::{Features, Peer};
 use crate::sample::{Sample, median};
-use crate::scenario::{Effort, Line, Mode};
+use crate::scenario::{Effort, Line, Mode, USUAL};
 use std::collections::HashMap;
 use std::thread::sleep;
 
@@ -14,11 +16,16 @@ pub(crate) struct Comparison<'a> {
     lab: &'a Lab,
     rounds: usize,
     effort: Effort,
-    running: HashMap<(usize, Features), Gateway>,
+    running: HashMap<(String, Features), Gateway>,
     pub(crate) samples: Vec<Sample>,
     /// Gateways that were left out of a line, with the reason.
     pub(crate) failures: Vec<String>,
 }
+
+/// Notifications a second at which the latency of a commit is measured: each is one of its own.
+const DELIVERIES: f64 = 200.0;
+/// What a commit is compared with.
+pub(crate) const FLOOR: &str = "write + fdatasync";
 
 impl<'a> Comparison<'a> {
     pub(crate) fn new(lab: &'a Lab, rounds: usize, effort: Effort) -> Self {
@@ -34,40 +41,64 @@ impl<'a> Comparison<'a> {
 
     /// Measures a line on these servers: as fast as they can, and then, for the latencies, all at
     /// the same rate.
-    pub(crate) fn measure(&mut self, line: &Line, mut peers: Vec<(usize, &dyn Peer)>) {
+    pub(crate) fn measure(&mut self, line: &Line, mut peers: Vec<&dyn Peer>) {
         let before = self.samples.len();
-        self.rounds(line, &mut peers, None);
-        if line.can_be_paced()
-            && let Some(rate) = equal_rate(&self.samples[before..])
-        {
-            self.rounds(line, &mut peers, Some(rate));
+        for round in 0..self.rounds {
+            self.round(line, &mut peers, round, None);
+        }
+        let rate = equal_rate(&self.samples[before..]).filter(|_| line.can_be_paced());
+        for round in 0..self.rounds {
+            if rate.is_some() {
+                self.round(line, &mut peers, round, rate);
+            }
         }
     }
 
-    /// A gateway that fails is left out of the rest of the line.
-    fn rounds(&mut self, line: &Line, peers: &mut Vec<(usize, &dyn Peer)>, rate: Option<f64>) {
+    /// Measures ways of delivery, and what the disk takes for a commit.
+    pub(crate) fn deliver(&mut self, mut ways: Vec<&dyn Peer>) -> Result<(), Failure> {
+        let line = Line::delivery();
         for round in 0..self.rounds {
-            let mut turns = peers.clone();
-            if !turns.is_empty() {
-                // The order changes, so that no gateway is always the first.
-                turns.rotate_left(round % peers.len());
-            }
-            for (index, peer) in turns {
-                let sample = match line.mode {
-                    Mode::Idle => self.idle(line, peer, round),
-                    _ => self.busy(line, (index, peer), round, rate),
-                };
-                match sample {
-                    Ok(sample) => {
-                        progress(&sample);
-                        self.samples.push(sample);
-                    }
-                    Err(failure) => {
-                        eprintln!("{line}: without {}: {failure}", peer.name());
-                        self.failures
-                            .push(format!("{line}: without {}: {failure}", peer.name()));
-                        peers.retain(|(other, _)| *other != index);
-                    }
+            self.round(&line, &mut ways, round, None);
+            let bytes = alerts::alert(USUAL);
+            let outcome = disk::sync_again_and_again(
+                self.lab.directory(),
+                bytes.as_bytes(),
+                self.effort.length,
+            )?;
+            self.samples.push(Sample::of_outcome(
+                &line,
+                FLOOR,
+                round,
+                Some(DELIVERIES),
+                outcome,
+            ));
+            self.round(&line, &mut ways, round, Some(DELIVERIES));
+        }
+        Ok(())
+    }
+
+    /// A gateway that fails is left out of the rest of the line.
+    fn round(&mut self, line: &Line, peers: &mut Vec<&dyn Peer>, round: usize, rate: Option<f64>) {
+        let mut turns = peers.clone();
+        if !turns.is_empty() {
+            // The order changes, so that no gateway is always the first.
+            turns.rotate_left(round % peers.len());
+        }
+        for peer in turns {
+            let sample = match line.mode {
+                Mode::Idle => self.idle(line, peer, round),
+                _ => self.busy(line, peer, round, rate),
+            };
+            match sample {
+                Ok(sample) => {
+                    progress(&sample);
+                    self.samples.push(sample);
+                }
+                Err(failure) => {
+                    let failure = format!("{line}: without {}: {failure}", peer.name());
+                    eprintln!("{failure}");
+                    self.failures.push(failure);
+                    peers.retain(|other| other.name() != peer.name());
                 }
             }
         }
@@ -76,33 +107,31 @@ impl<'a> Comparison<'a> {
     fn busy(
         &mut self,
         line: &Line,
-        (index, peer): (usize, &dyn Peer),
+        peer: &dyn Peer,
         round: usize,
         rate: Option<f64>,
     ) -> Result<Sample, Failure> {
-        let key = (index, line.features());
+        let key = (peer.name().to_owned(), line.features());
         if !self.running.contains_key(&key) {
             self.running
-                .insert(key, self.lab.start(peer, line.features(), 1)?);
+                .insert(key.clone(), self.lab.start(peer, line.features(), 1)?);
         }
         let gateway = &self.running[&key];
-        let driver = Driver::prepare(&line.job(self.lab, gateway, self.effort, rate)?)?;
-        sleep(self.effort.settle);
+        let mut job = line.job(self.lab, gateway, self.effort, rate)?;
+        if peer.answers_when_stored() {
+            job.expected = Expected::queued();
+        }
+        let driver = Driver::prepare(&job)?;
+        gateway.rest(self.effort.settle);
         let before = gateway.cpu();
         let outcome = driver.run()?;
-        sleep(self.effort.settle);
+        gateway.rest(self.effort.settle);
         let cpu = gateway.cpu().since(&before);
         let requests = outcome.answered.max(1) as f64;
         Ok(Sample {
-            line: line.to_string(),
-            server: peer.name().to_owned(),
-            round,
-            rate,
             cpu_per_request: cpu.as_secs_f64() * 1e6 / requests,
-            requests_per_second: outcome.answered as f64 / outcome.seconds,
             memory: gateway.memory(),
-            memory_per_connection: None,
-            outcome,
+            ..Sample::of_outcome(line, peer.name(), round, rate, outcome)
         })
     }
 
@@ -124,20 +153,13 @@ impl<'a> Comparison<'a> {
         let driver = Driver::prepare(&line.job(self.lab, &gateway, self.effort, None)?)?;
         sleep(self.effort.rest);
         let memory = gateway.memory();
+        let grown = memory.saturating_sub(before) as f64;
         // All of them must still be there.
         let outcome = driver.run()?;
         Ok(Sample {
-            line: line.to_string(),
-            server: peer.name().to_owned(),
-            round,
-            rate: None,
-            cpu_per_request: 0.0,
-            requests_per_second: 0.0,
             memory,
-            memory_per_connection: Some(
-                memory.saturating_sub(before) as f64 / self.effort.crowd as f64,
-            ),
-            outcome,
+            memory_per_connection: Some(grown / self.effort.crowd as f64),
+            ..Sample::of_outcome(line, peer.name(), round, None, outcome)
         })
     }
 }

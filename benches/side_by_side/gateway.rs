@@ -8,6 +8,7 @@ use crate::usage::{self, Cpu};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ impl Lab {
         features: Features,
         upstreams: usize,
     ) -> Result<Gateway, Failure> {
-        let directory = self.directory()?;
+        let directory = self.directory_of_gateway()?;
         // Between this and the gateway's own attempt somebody else might take it; then the run
         // fails and says so.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -73,10 +74,15 @@ impl Lab {
         features: Features,
         upstreams: usize,
     ) -> Result<Option<String>, Failure> {
-        peer.refusal(&self.site(&self.directory()?, 1, features, upstreams))
+        peer.refusal(&self.site(&self.directory_of_gateway()?, 1, features, upstreams))
     }
 
-    fn directory(&self) -> Result<TempDir, Failure> {
+    /// Where the files of all gateways are, those of queues included.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn directory_of_gateway(&self) -> Result<TempDir, Failure> {
         Ok(tempfile::Builder::new()
             .prefix("gateway")
             .tempdir_in(self.directory.path())?)
@@ -113,6 +119,18 @@ impl Gateway {
             sleep(POLL);
         }
         Ok(())
+    }
+
+    /// Waits until it has finished what it does behind the last answer, such as deliveries.
+    pub(crate) fn rest(&self, moment: Duration) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let before = self.cpu();
+            sleep(moment);
+            if self.cpu().since(&before) < moment / 20 || Instant::now() > deadline {
+                return;
+            }
+        }
     }
 
     pub(crate) fn cpu(&self) -> Cpu {

@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::alerts::alert;
 use crate::gateway::Lab;
-use crate::load::{Driver, Job, Message, Pattern};
+use crate::load::{Driver, Expected, Job, Message, Pattern};
 use crate::peers::{Features, Peer};
 use crate::sample::median;
 use crate::scenario::{self, USUAL, Variant};
@@ -246,7 +246,7 @@ fn setting(dimension: Dimension, count: usize) -> (Features, usize) {
 }
 
 /// One for each route in turn.
-fn messages(features: Features) -> (Vec<Message>, String) {
+fn messages(features: Features) -> (Vec<Message>, Expected) {
     let (mut message, expected) = scenario::notification("", alert(USUAL));
     message.headers.extend(features.authorization());
     let messages = features.paths().into_iter().map(|target| Message {
@@ -259,7 +259,7 @@ fn messages(features: Features) -> (Vec<Message>, String) {
 /// The table.
 pub(crate) fn markdown(points: &[Point]) -> String {
     let mut text = String::from(
-        "| of | number | server | CPU µs/request | × nginx | requests/s | memory MB |\n\
+        "| of | number | server | CPU µs/request | × NGINX | requests/s | memory MB |\n\
          |---|---:|---|---:|---:|---:|---:|\n",
     );
     for point in points {
@@ -272,7 +272,7 @@ pub(crate) fn markdown(points: &[Point]) -> String {
             memory,
         } = point;
         let same = |other: &&Point| {
-            (other.dimension, other.count) == (*dimension, *count) && other.server == "nginx"
+            (other.dimension, other.count) == (*dimension, *count) && other.server == "NGINX"
         };
         let ratio = points
             .iter()

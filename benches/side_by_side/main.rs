@@ -2,9 +2,10 @@
 //! load, in turn.
 //!
 //! ```text
-//! cargo bench --bench side_by_side                  everything, about seven minutes
+//! cargo bench --bench side_by_side                  everything, about ten minutes
 //! cargo bench --bench side_by_side -- growth        as connections, routes, credentials and upstreams grow
 //! cargo bench --bench side_by_side -- --help        what can be chosen
+//! cargo test --bench side_by_side                   everything once, as briefly as possible
 //! ```
 //!
 //! The application, the load generator and each gateway are processes of their own, so that only
@@ -21,17 +22,20 @@ mod certificates;
 #[path = "../client/mod.rs"]
 mod client;
 mod compare;
+mod disk;
 mod gateway;
 mod growth;
 mod load;
 mod machine;
 mod options;
 mod origin;
+mod page;
 mod peers;
 mod plot;
 mod report;
 mod sample;
 mod scenario;
+mod smoke;
 mod usage;
 
 use clap::Parser as _;
@@ -39,8 +43,13 @@ use compare::Comparison;
 use gateway::Lab;
 use growth::Growth;
 use options::{Cli, Command, Options, Server};
-use peers::{Apache, Caddy, Haproxy, Nginx, Ours, Peer, Plugin};
+use page::Page;
+use peers::{
+    Apache, Caddy, Delivery, Haproxy, Nginx, Ours, PLUGIN, Peer, Plugin, Program, Version,
+};
+use report::Report;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sample::Sample;
 use scenario::{Effort, Line, Mode};
 use serde::Serialize;
 use std::path::Path;
@@ -49,7 +58,14 @@ use std::process::ExitCode;
 /// Why something cannot be measured, for people.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+type Peers = Vec<Box<dyn Peer>>;
+/// A server in the tables, and its version.
+type Named = (String, Version);
+
 fn main() -> ExitCode {
+    if smoke::is_asked_for() {
+        return smoke::main();
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Origin) => origin::main(),
@@ -57,11 +73,6 @@ fn main() -> ExitCode {
         Some(Command::Plugin(options)) => peers::become_plugin(&options),
         Some(Command::Gateway { command }) => peers::become_gateway(&command),
         Some(Command::Growth { svg }) => grow(&cli.options, svg.as_deref()),
-        // That is how `cargo test --all-targets` runs it.
-        None if !cli.bench && std::env::args_os().len() == 1 => {
-            eprintln!("Run it with cargo bench.");
-            Ok(())
-        }
         None => compare(&cli.options),
     };
     match result {
@@ -74,43 +85,51 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), Failure> {
-    raise_file_limit()?;
-    let (peers, versions) = present(
-        options,
-        &[
-            Server::Nginx,
-            Server::Haproxy,
-            Server::Apache,
-            Server::Caddy,
-            Server::Plugin,
-        ],
-    )?;
-    let lab = Lab::new()?;
-    let mut comparison = Comparison::new(&lab, options.rounds(), Effort::full(options.seconds));
-    for line in options.lines() {
-        let chosen = peers
-            .iter()
-            .enumerate()
-            .map(|(index, peer)| (index, peer.as_ref()));
-        let able = chosen.filter(|(_, peer)| takes_part(*peer, &line));
-        comparison.measure(&line, able.collect());
+    let (peers, versions) = present(options, &Server::ALL)?;
+    let effort = Effort::full(options.seconds);
+    let (samples, failures) = measure(options, &peers, effort)?;
+    let measured = measured(options);
+    let report = Report::new(&versions, &samples);
+    println!("{measured}\n\n{report}");
+    failures.iter().for_each(|failure| println!("{failure}"));
+    write_json(options, &samples)?;
+    if !failures.is_empty() {
+        return Err("Not everything could be measured.".into());
     }
-    print(options, &versions, &report::markdown(&comparison.samples));
-    comparison
-        .failures
-        .iter()
-        .for_each(|failure| println!("{failure}"));
-    write_json(options, &comparison.samples)?;
-    match comparison.failures.is_empty() {
-        true => Ok(()),
-        false => Err("Not everything could be measured.".into()),
+    match options.write {
+        true => report.pages(&measured)?.iter().try_for_each(Page::write),
+        false => Ok(()),
     }
 }
 
-/// Beside nginx only.
+/// Measures the lines that were asked for, and the ways of delivery.
+fn measure(
+    options: &Options,
+    peers: &[Box<dyn Peer>],
+    effort: Effort,
+) -> Result<(Vec<Sample>, Vec<String>), Failure> {
+    raise_file_limit()?;
+    let lab = Lab::new()?;
+    let mut comparison = Comparison::new(&lab, options.rounds(), effort);
+    for line in options.lines() {
+        let peers = peers.iter().map(AsRef::as_ref);
+        comparison.measure(
+            &line,
+            peers.filter(|peer| takes_part(*peer, &line)).collect(),
+        );
+    }
+    if options.compares_deliveries() {
+        let ours = Ours::all(&options.binary);
+        let ways = Delivery::ALL.map(|delivery| ours[0].delivering(delivery));
+        comparison.deliver(ways.iter().map(|way| way as &dyn Peer).collect())?;
+    }
+    Ok((comparison.samples, comparison.failures))
+}
+
+/// Beside NGINX only.
 fn grow(options: &Options, svg: Option<&Path>) -> Result<(), Failure> {
     raise_file_limit()?;
-    let (peers, versions) = present(options, &[Server::Nginx])?;
+    let (peers, versions) = present(options, &[Server::Nginx, Server::This])?;
     let lab = Lab::new()?;
     let points = Growth {
         lab: &lab,
@@ -118,19 +137,38 @@ fn grow(options: &Options, svg: Option<&Path>) -> Result<(), Failure> {
         length: options.seconds,
     }
     .measure(&peers)?;
-    print(options, &versions, &growth::markdown(&points));
+    let versions: Vec<_> = versions
+        .iter()
+        .map(|(name, version)| format!("{name} {}", version.gateway))
+        .collect();
+    let table = format!(
+        "{}\n{}\n\n{}",
+        measured(options),
+        versions.join(", "),
+        growth::markdown(&points)
+    );
+    println!("{table}");
     if let Some(path) = svg {
         std::fs::write(path, plot::svg(&points))?;
+    }
+    if options.write {
+        let manual = Page::manual()?;
+        manual
+            .replace("## Growth", page::MEASURED, &table)?
+            .write()?;
     }
     write_json(options, &points)
 }
 
-fn print(options: &Options, versions: &str, table: &str) {
+/// Where, what, when, and how often.
+fn measured(options: &Options) -> String {
     let (rounds, seconds) = (options.rounds(), options.seconds.as_secs_f64());
-    println!(
-        "{}; {versions}; medians of {rounds} rounds of {seconds} s.\n\n{table}",
-        machine::describe()
-    );
+    format!(
+        "{} {};\n{}; medians of {rounds} rounds of {seconds} s.",
+        page::MEASURED,
+        machine::describe(),
+        page::revision()
+    )
 }
 
 fn write_json(options: &Options, samples: &impl Serialize) -> Result<(), Failure> {
@@ -155,18 +193,14 @@ fn raise_file_limit() -> Result<(), Failure> {
     )?)
 }
 
-/// Those of `others`, and of this program's builds, that were asked for and are there; and their
-/// versions.
-fn present(options: &Options, others: &[Server]) -> Result<(Vec<Box<dyn Peer>>, String), Failure> {
-    let wanted = others
-        .iter()
-        .chain([&Server::This])
-        .filter(|server| options.wants(**server));
-    let mut peers: Vec<Box<dyn Peer>> = wanted.flat_map(|server| named(*server, options)).collect();
-    let mut versions = Vec::new();
+/// Those of the servers that were asked for and are there, and their versions.
+fn present(options: &Options, servers: &[Server]) -> Result<(Peers, Vec<Named>), Failure> {
+    let wanted = servers.iter().filter(|server| options.wants(**server));
+    let mut peers: Peers = wanted.flat_map(|server| named(*server, options)).collect();
+    let mut versions: Vec<Named> = Vec::new();
     peers.retain(|peer| match peer.version() {
         Ok(version) => {
-            versions.push(format!("{} {version}", peer.name()));
+            versions.push((peer.name().to_owned(), version));
             true
         }
         Err(missing) => {
@@ -174,31 +208,52 @@ fn present(options: &Options, others: &[Server]) -> Result<(Vec<Box<dyn Peer>>, 
             false
         }
     });
+    for (index, (name, _)) in versions.iter().enumerate() {
+        if versions[..index].iter().any(|(other, _)| other == name) {
+            return Err(format!("Two servers are called {name}: give NAME=PATH.").into());
+        }
+    }
     match peers.is_empty() {
         true => Err("There is nothing to measure.".into()),
-        false => Ok((peers, versions.join(", "))),
+        false => Ok((peers, versions)),
     }
 }
 
-fn named(server: Server, options: &Options) -> Vec<Box<dyn Peer>> {
+fn named(server: Server, options: &Options) -> Peers {
+    fn boxed<P: Peer + 'static>(peers: impl IntoIterator<Item = P>) -> Peers {
+        let peers = peers.into_iter();
+        peers.map(|peer| Box::new(peer) as Box<dyn Peer>).collect()
+    }
+    let all = Program::all;
     match server {
-        Server::Nginx => vec![Box::new(Nginx)],
-        Server::Haproxy => vec![Box::new(Haproxy)],
-        Server::Apache => vec![Box::new(Apache)],
-        Server::Caddy => vec![Box::new(Caddy)],
-        Server::Plugin => vec![Box::new(Plugin)],
-        Server::This if options.binary.is_empty() => vec![Box::new(Ours::built())],
-        Server::This => options
-            .binary
-            .iter()
-            .map(|build| Box::new(Ours::other(build)) as Box<dyn Peer>)
-            .collect(),
+        Server::Nginx => boxed(all(&options.nginx, "NGINX", "nginx").into_iter().map(Nginx)),
+        Server::Haproxy => boxed(
+            all(&options.haproxy, "HAProxy", "haproxy")
+                .into_iter()
+                .map(Haproxy),
+        ),
+        Server::Apache => boxed(
+            all(&options.apache, "Apache", "apache2")
+                .into_iter()
+                .map(Apache),
+        ),
+        Server::Caddy => boxed(all(&options.caddy, "Caddy", "caddy").into_iter().map(Caddy)),
+        Server::This => boxed(Ours::all(&options.binary)),
+        Server::Plugin => boxed([Plugin]),
     }
 }
 
 fn takes_part(peer: &dyn Peer, line: &Line) -> bool {
-    // Slow ones are measured on the main lines only, and the plugin, which has fewer settings.
-    let is_slow = ["Apache", "Caddy", "plugin"].contains(&peer.name());
-    (line.mode != Mode::Challenge || peer.answers_challenges())
-        && (line.variant.is_base() || !is_slow)
+    let is_slow = ["Apache", "Caddy"]
+        .iter()
+        .any(|slow| peer.name().starts_with(slow));
+    match line.mode {
+        Mode::Challenge if !peer.answers_challenges() => false,
+        // It is compared with this program only.
+        _ if peer.name() == PLUGIN => {
+            line.variant.is_base() && matches!(line.mode, Mode::New | Mode::H1 | Mode::H2)
+        }
+        // Slow ones are measured on the main lines only.
+        mode => !is_slow || (line.variant.is_base() && mode != Mode::Incident),
+    }
 }

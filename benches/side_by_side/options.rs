@@ -54,9 +54,23 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_enum, value_delimiter = ',')]
     pub(crate) servers: Vec<Server>,
     /// Another build of this program, instead of the one just built: PATH or NAME=PATH. May be
-    /// repeated.
+    /// repeated, as the four below.
     #[arg(long, global = true)]
     pub(crate) binary: Vec<String>,
+    /// Another NGINX than the installed one. Its njs is looked for beside it: that of
+    /// X/sbin/nginx in X/lib/nginx/modules.
+    #[arg(long, global = true)]
+    pub(crate) nginx: Vec<String>,
+    /// Another HAProxy than the installed one.
+    #[arg(long, global = true)]
+    pub(crate) haproxy: Vec<String>,
+    /// Another Apache than the installed one. The modules of X/sbin/apache2 are those in
+    /// X/lib/apache2/modules.
+    #[arg(long, global = true)]
+    pub(crate) apache: Vec<String>,
+    /// Another Caddy than the installed one.
+    #[arg(long, global = true)]
+    pub(crate) caddy: Vec<String>,
     /// Only these: base, or some of ecdsa, tls12, x25519, flat, 16k, log, tokens with + between.
     #[arg(long, global = true, value_delimiter = ',')]
     pub(crate) variant: Vec<Variant>,
@@ -64,11 +78,17 @@ pub(crate) struct Options {
     #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
     /// How long each turn is.
-    #[arg(long, global = true, default_value = "1", value_parser = seconds)]
+    #[arg(long, global = true, default_value = "0.8", value_parser = seconds)]
     pub(crate) seconds: Duration,
+    /// Compares the ways of delivery, also if other lines are chosen.
+    #[arg(long, global = true)]
+    deliveries: bool,
     /// One round of the main lines.
     #[arg(long, global = true)]
     quick: bool,
+    /// Writes the tables into src/manual/benchmarks.md and the README.
+    #[arg(long, global = true, conflicts_with_all = ["modes", "variant", "quick"])]
+    pub(crate) write: bool,
     /// Where to write every sample.
     #[arg(long, global = true)]
     pub(crate) json: Option<PathBuf>,
@@ -91,6 +111,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+impl Server {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Apache,
+        Self::Caddy,
+        Self::Plugin,
+        Self::This,
+    ];
+}
+
 impl Options {
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 1 } else { self.rounds.into() }
@@ -98,6 +129,12 @@ impl Options {
 
     pub(crate) fn wants(&self, server: Server) -> bool {
         self.servers.is_empty() || self.servers.contains(&server)
+    }
+
+    /// Whether the ways of delivery are compared.
+    pub(crate) fn compares_deliveries(&self) -> bool {
+        let is_part = self.modes.is_empty() && self.variant.is_empty() && self.wants(Server::This);
+        self.deliveries || (is_part && !self.quick)
     }
 
     /// What is measured: if nothing is said, the main lines, and those variants that may change the

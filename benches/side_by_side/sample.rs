@@ -1,6 +1,7 @@
 //! The result of one server in one round, and the median of several.
 
 use crate::load::Outcome;
+use crate::scenario::Line;
 use serde::Serialize;
 
 /// The result of one server in one round.
@@ -20,6 +21,29 @@ pub(crate) struct Sample {
     pub(crate) memory_per_connection: Option<f64>,
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
+}
+
+impl Sample {
+    /// One of which no more is known.
+    pub(crate) fn of_outcome(
+        line: &Line,
+        server: &str,
+        round: usize,
+        rate: Option<f64>,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            line: line.to_string(),
+            server: server.to_owned(),
+            round,
+            rate,
+            cpu_per_request: 0.0,
+            requests_per_second: outcome.answered as f64 / outcome.seconds,
+            memory: 0,
+            memory_per_connection: None,
+            outcome,
+        }
+    }
 }
 
 /// The middle one; of an even number, the mean of the two in the middle.

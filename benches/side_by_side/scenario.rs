@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::alerts;
 use crate::gateway::{Gateway, Lab};
-use crate::load::{Identity, Job, Message, Pattern, TlsVersion};
+use crate::load::{Expected, Identity, Job, Message, Pattern, TlsVersion};
 use crate::origin;
 use crate::peers::{Features, SECRET, WEBHOOK};
 use clap::ValueEnum;
@@ -50,6 +50,8 @@ pub(crate) enum Difference {
     Log,
     /// One of 1,000 Bearer tokens is demanded as well.
     Tokens,
+    /// Each alert is that of another of 10,000 nodes, so that none waits for the one before it.
+    Nodes,
 }
 
 /// All differences of a line. Without any, it is what Netdata Cloud most probably does.
@@ -73,6 +75,8 @@ pub(crate) struct Effort {
     pub(crate) settle: Duration,
     /// After which it has also given back what it does not need for connections that rest.
     pub(crate) rest: Duration,
+    /// How many senders there are, or warm connections.
+    connections: usize,
     /// How many senders come [at once](Mode::Storm), and how many connections
     /// [rest](Mode::Idle).
     pub(crate) crowd: usize,
@@ -87,8 +91,23 @@ impl Effort {
             warm_up: Duration::from_millis(200),
             settle: Duration::from_millis(50),
             rest: Duration::from_secs(1),
+            connections: 32,
             crowd: 1000,
             window: Duration::from_secs(10),
+        }
+    }
+
+    /// Enough to see that everything works.
+    pub(crate) fn least() -> Self {
+        let moment = Duration::from_millis(10);
+        Self {
+            length: moment,
+            warm_up: moment,
+            settle: moment,
+            rest: moment,
+            connections: 4,
+            crowd: 20,
+            window: moment,
         }
     }
 }
@@ -103,6 +122,7 @@ impl Difference {
             Self::Large => "16 KB",
             Self::Log => "access log",
             Self::Tokens => "1,000 Bearer tokens",
+            Self::Nodes => "10,000 nodes",
         }
     }
 }
@@ -155,18 +175,32 @@ impl fmt::Display for Line {
 }
 
 /// How many POSTs each of a crowd of senders has.
-pub(crate) const CROWD_POSTS: usize = 3;
+const CROWD_POSTS: usize = 3;
 /// How many Bearer tokens are accepted where [some](Difference::Tokens) are.
 const TOKENS: usize = 1000;
 /// Bytes of an alert as on the wire, and of one whose log is long.
 pub(crate) const USUAL: usize = 2560;
 const LARGE: usize = 16 * 1024;
 
-const CONNECTIONS: usize = 32;
 const STREAMS: usize = 8;
 const CRC_TOKEN: &str = "NDhlZjk0";
 
 impl Line {
+    pub(crate) fn base(mode: Mode) -> Self {
+        Self {
+            mode,
+            variant: Variant::default(),
+        }
+    }
+
+    /// That on which ways of delivery are compared.
+    pub(crate) fn delivery() -> Self {
+        Self {
+            mode: Mode::H1,
+            variant: [Difference::Nodes].into(),
+        }
+    }
+
     /// Whether it can be done at a given rate.
     pub(crate) fn can_be_paced(&self) -> bool {
         !matches!(self.mode, Mode::Storm | Mode::Incident | Mode::Idle)
@@ -191,17 +225,21 @@ impl Line {
         effort: Effort,
         rate: Option<f64>,
     ) -> Result<Job, Failure> {
-        let (mut message, expected) = match self.mode {
+        let (message, expected) = match self.mode {
             Mode::Challenge => challenge(),
             _ => notification(WEBHOOK, self.alert()),
         };
-        message.headers.extend(self.features().authorization());
+        let messages = (0..self.nodes(effort)).map(|node| Message {
+            headers: self.features().authorization().into_iter().collect(),
+            body: of_node(&message.body, node),
+            ..message.clone()
+        });
         Ok(Job {
             address: gateway.address,
             sources: 1,
             identity: identity(lab, &self.variant),
             pattern: self.pattern(effort),
-            messages: vec![message],
+            messages: messages.collect(),
             expected,
             rate,
             warm_up: match self.mode {
@@ -210,6 +248,15 @@ impl Line {
             },
             length: effort.length,
         })
+    }
+
+    /// How many nodes the alerts are about.
+    fn nodes(&self, effort: Effort) -> usize {
+        match self.mode {
+            Mode::Storm | Mode::Incident => effort.crowd,
+            _ if self.variant.has(Difference::Nodes) => effort.crowd * 10,
+            _ => 1,
+        }
     }
 
     fn alert(&self) -> String {
@@ -223,17 +270,18 @@ impl Line {
     }
 
     fn pattern(&self, effort: Effort) -> Pattern {
+        let connections = effort.connections;
         let (senders, posts) = (effort.crowd, CROWD_POSTS);
         match self.mode {
             Mode::New => Pattern::New {
-                senders: CONNECTIONS,
+                senders: connections,
             },
             Mode::H1 | Mode::Challenge => Pattern::Http1 {
-                connections: CONNECTIONS,
-                busy: CONNECTIONS,
+                connections,
+                busy: connections,
             },
             Mode::H2 => Pattern::Http2 {
-                connections: CONNECTIONS,
+                connections,
                 streams: STREAMS,
             },
             Mode::Storm => Pattern::Crowd {
@@ -250,7 +298,7 @@ impl Line {
             },
             Mode::Idle => Pattern::Http1 {
                 connections: effort.crowd,
-                busy: CONNECTIONS.min(effort.crowd),
+                busy: connections,
             },
         }
     }
@@ -275,8 +323,8 @@ pub(crate) fn identity(lab: &Lab, variant: &Variant) -> Identity {
 }
 
 /// An alert, and the answer to it.
-pub(crate) fn notification(target: &str, body: String) -> (Message, String) {
-    let expected = origin::answer(body.len());
+pub(crate) fn notification(target: &str, body: String) -> (Message, Expected) {
+    let expected = Expected::ok(origin::answer(body.len()));
     (
         Message {
             method: "POST".into(),
@@ -288,9 +336,10 @@ pub(crate) fn notification(target: &str, body: String) -> (Message, String) {
     )
 }
 
-fn challenge() -> (Message, String) {
+fn challenge() -> (Message, Expected) {
     let target = format!("{WEBHOOK}?crc_token={CRC_TOKEN}");
-    let expected = challenge::answer(&Secret::new(SECRET.into()), CRC_TOKEN);
+    let answer = challenge::answer(&Secret::new(SECRET.into()), CRC_TOKEN);
+    let expected = Expected::ok(answer);
     (
         Message {
             method: "GET".into(),
@@ -300,4 +349,14 @@ fn challenge() -> (Message, String) {
         },
         expected,
     )
+}
+
+/// The same alert, of the node with this number.
+fn of_node(alert: &str, number: usize) -> String {
+    // So the ids of the node and of the transition in the captured alert begin.
+    ["5d1a7a7e", "7a2f4a44"]
+        .iter()
+        .fold(alert.to_owned(), |alert, id| {
+            alert.replace(id, &format!("{number:08x}"))
+        })
 }

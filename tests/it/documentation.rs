@@ -302,18 +302,6 @@ fn doctor_makes_the_documented_checks() {
     }
 }
 
-#[test]
-fn the_documented_benchmarks_exist() {
-    let manifest = include_str!("../../Cargo.toml");
-    for command in commands().filter_map(|command| command.strip_prefix("cargo bench --bench ")) {
-        let name = command.split(' ').next().unwrap();
-        assert!(
-            manifest.contains(&format!("[[bench]]\nname = \"{name}\"\n")),
-            "{name}"
-        );
-    }
-}
-
 /// The anchors of a page's headings, as forges and rustdoc make them.
 fn anchors(text: &str) -> Vec<String> {
     let kept = |c: char| c.is_alphanumeric() || " -_".contains(c);

@@ -24,6 +24,7 @@
 mod acme;
 mod admin;
 mod authorization;
+mod benchmarks;
 mod body;
 mod challenge;
 mod check;

@@ -18,13 +18,24 @@ pub(crate) struct Job {
     pub(crate) pattern: Pattern,
     /// Sent in turn.
     pub(crate) messages: Vec<Message>,
-    /// The body of the right answer to each.
-    pub(crate) expected: String,
+    /// The right answer to each.
+    pub(crate) expected: Expected,
     /// Requests a second, whatever the answers do; absent, each sender sends as soon as it has its
     /// answer.
     pub(crate) rate: Option<f64>,
     pub(crate) warm_up: Duration,
     pub(crate) length: Duration,
+}
+
+impl Job {
+    /// After which it is given up, whatever hangs.
+    pub(super) fn limit(&self) -> Duration {
+        let window = match self.pattern {
+            Pattern::Crowd { window, .. } => window,
+            _ => Duration::ZERO,
+        };
+        Duration::from_secs(60) + self.warm_up + self.length + window
+    }
 }
 
 /// How connections are used.
@@ -67,6 +78,27 @@ impl Pattern {
             **count = share(**count);
         }
         self
+    }
+}
+
+/// The status of an answer, and the start of its body.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Expected {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Expected {
+    pub(crate) fn ok(body: String) -> Self {
+        Self { status: 200, body }
+    }
+
+    /// That of this program when it has stored a notification.
+    pub(crate) fn queued() -> Self {
+        Self {
+            status: 202,
+            body: r#"{"queued":true,"#.into(),
+        }
     }
 }
 

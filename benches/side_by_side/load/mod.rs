@@ -13,8 +13,8 @@ mod tally;
 mod timer;
 mod tls;
 
-pub(crate) use job::{Driver, Job, Message, Pattern};
-pub(crate) use tally::Outcome;
+pub(crate) use job::{Driver, Expected, Job, Message, Pattern};
+pub(crate) use tally::{Outcome, Tally};
 pub(crate) use tls::{Identity, TlsVersion};
 
 use crate::Failure;
@@ -22,7 +22,6 @@ use sender::Senders;
 use std::io;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use tally::Tally;
 use tokio::task::LocalSet;
 
 const THREADS: usize = 2;
@@ -30,6 +29,14 @@ const THREADS: usize = 2;
 /// The process itself.
 pub(crate) fn main() -> Result<(), Failure> {
     let job: Arc<Job> = Arc::new(serde_json::from_str(&read_line()?)?);
+    thread::spawn({
+        let limit = job.limit();
+        move || {
+            thread::sleep(limit);
+            eprintln!("The load generator has not ended after {limit:?}.");
+            std::process::exit(1);
+        }
+    });
     let step = Arc::new(Barrier::new(THREADS + 1));
     let spawn = |index| {
         let (job, step) = (job.clone(), step.clone());

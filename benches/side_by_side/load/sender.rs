@@ -34,7 +34,7 @@ type Pool = Rc<RefCell<VecDeque<Link>>>;
 impl Senders {
     /// The share of the thread with this index: connects, and sends for the time of the warm-up.
     pub(super) async fn prepare(job: &Job, index: usize, threads: usize) -> Result<Self, Failure> {
-        let shared = Rc::new(Shared::new(job)?);
+        let shared = Rc::new(Shared::new(job, index, threads)?);
         let share = |count: usize| count / threads + usize::from(index < count % threads);
         let pattern = job.pattern.share(share);
         let pool = open(&shared, pattern).await?;

@@ -2,7 +2,7 @@
 
 use super::exchange;
 use super::tally::Tally;
-use super::{Job, Pattern};
+use super::{Expected, Job, Pattern};
 use crate::Failure;
 use crate::client::{self, Client, Connection};
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::task::spawn_local;
+use tokio_rustls::client::TlsStream;
 
 pub(super) struct Shared {
     http1: Side<Vec<u8>>,
@@ -21,7 +23,7 @@ pub(super) struct Shared {
     sources: u8,
     /// Turns of the sources.
     connected: Cell<usize>,
-    expected: String,
+    expected: Expected,
     pub(super) tally: RefCell<Tally>,
 }
 
@@ -92,10 +94,19 @@ impl Protocol {
     }
 }
 
+/// The name of what both sides have agreed on.
+fn key_exchange(stream: &TlsStream<TcpStream>) -> Option<String> {
+    let group = stream.get_ref().1.negotiated_key_exchange_group()?;
+    Some(format!("{:?}", group.name()))
+}
+
 impl Shared {
-    pub(super) fn new(job: &Job) -> Result<Self, Failure> {
-        let http1 = job.messages.iter().map(exchange::http1).collect();
-        let http2: Result<Vec<_>, _> = job.messages.iter().map(exchange::http2).collect();
+    /// With the messages of one of several threads: those about one node are not to meet.
+    pub(super) fn new(job: &Job, index: usize, threads: usize) -> Result<Self, Failure> {
+        let skipped = index % job.messages.len();
+        let messages = || job.messages.iter().skip(skipped).step_by(threads);
+        let http1 = messages().map(exchange::http1).collect();
+        let http2: Result<Vec<_>, _> = messages().map(exchange::http2).collect();
         Ok(Self {
             http1: Side::new(job, b"http/1.1", http1)?,
             http2: Side::new(job, b"h2", http2?)?,
@@ -122,7 +133,7 @@ impl Shared {
     }
 
     /// The client, from the next of its addresses.
-    fn from_next_source(&self, client: &Client) -> Client {
+    fn at_next_source(&self, client: &Client) -> Client {
         let connected = self.connected.replace(self.connected.get() + 1);
         let source = (self.sources > 1).then(|| {
             let last = 1 + connected % usize::from(self.sources);
@@ -137,7 +148,9 @@ impl Shared {
     pub(super) async fn connect(&self, protocol: Protocol) -> Result<Link, Failure> {
         match protocol {
             Protocol::Http1 => {
-                let connection = self.from_next_source(&self.http1.client).connect().await?;
+                let client = self.at_next_source(&self.http1.client);
+                let connection = client.connect().await?;
+                self.tally.borrow_mut().key_exchange = key_exchange(&connection.stream);
                 Ok(Link::Http1(Box::new(connection)))
             }
             Protocol::Http2 => self.connect_http2().await,
@@ -145,7 +158,7 @@ impl Shared {
     }
 
     async fn connect_http2(&self) -> Result<Link, Failure> {
-        let stream = self.from_next_source(&self.http2.client).tls().await?;
+        let stream = self.at_next_source(&self.http2.client).tls().await?;
         let mut builder = h2::client::Builder::new();
         // Wide enough never to be waited for.
         builder

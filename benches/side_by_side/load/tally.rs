@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// As it is counted.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// In nanoseconds, of every request that was answered as it must be.
     latencies: Vec<u64>,
     failed: u64,
@@ -15,6 +15,8 @@ pub(super) struct Tally {
     unsent: u64,
     /// Connections that the other side closed between requests.
     pub(super) reconnected: u64,
+    /// Of the connections.
+    pub(super) key_exchange: Option<String>,
     elapsed: Duration,
 }
 
@@ -26,6 +28,7 @@ pub(crate) struct Outcome {
     pub(crate) first_failure: Option<String>,
     pub(crate) unsent: u64,
     pub(crate) reconnected: u64,
+    pub(crate) key_exchange: Option<String>,
     pub(crate) seconds: f64,
     /// In microseconds, as all of these.
     pub(crate) p50: f64,
@@ -35,7 +38,7 @@ pub(crate) struct Outcome {
 }
 
 impl Tally {
-    pub(super) fn answer(&mut self, latency: Duration) {
+    pub(crate) fn answer(&mut self, latency: Duration) {
         self.latencies
             .push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -47,7 +50,7 @@ impl Tally {
     }
 
     /// The work is over: so long it took, and so much of it was never begun.
-    pub(super) fn end(&mut self, elapsed: Duration, unsent: usize) {
+    pub(crate) fn end(&mut self, elapsed: Duration, unsent: usize) {
         self.elapsed = elapsed;
         self.unsent = unsent as u64;
     }
@@ -58,10 +61,11 @@ impl Tally {
         self.first_failure = self.first_failure.take().or(other.first_failure);
         self.unsent += other.unsent;
         self.reconnected += other.reconnected;
+        self.key_exchange = self.key_exchange.take().or(other.key_exchange);
         self.elapsed = self.elapsed.max(other.elapsed);
     }
 
-    pub(super) fn outcome(mut self) -> Outcome {
+    pub(crate) fn outcome(mut self) -> Outcome {
         self.latencies.sort_unstable();
         Outcome {
             answered: self.latencies.len() as u64,
@@ -69,6 +73,7 @@ impl Tally {
             first_failure: self.first_failure.clone(),
             unsent: self.unsent,
             reconnected: self.reconnected,
+            key_exchange: self.key_exchange.clone(),
             seconds: self.elapsed.as_secs_f64(),
             p50: self.quantile(0.5),
             p99: self.quantile(0.99),

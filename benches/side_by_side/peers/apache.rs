@@ -1,22 +1,19 @@
 //! Apache, with Netdata's documented settings, `Require` put where it runs in front of a
 //! `ProxyPass`.
 
-use super::{CONNECTIONS, Peer, Site, WEBHOOK, WORKERS, ask_version, find_or_name, is_root};
+use super::{CONNECTIONS, Peer, Program, Site, Version, WEBHOOK, WORKERS, is_root};
 use crate::Failure;
 use std::process::Command;
 
-pub(crate) struct Apache;
-
-/// Where Debian has them.
-const MODULES: &str = "/usr/lib/apache2/modules";
+pub(crate) struct Apache(pub(crate) Program);
 
 impl Peer for Apache {
     fn name(&self) -> &str {
-        "Apache"
+        &self.0.name
     }
 
-    fn version(&self) -> Result<String, String> {
-        ask_version(&find_or_name("apache2", "apache2")?, "-v")
+    fn version(&self) -> Result<Version, String> {
+        self.0.version("-v")
     }
 
     fn answers_challenges(&self) -> bool {
@@ -24,18 +21,19 @@ impl Peer for Apache {
     }
 
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
-        let config = site.write("apache.conf", &config(site))?;
-        let mut command = Command::new(find_or_name("apache2", "apache2")?);
+        let modules = self.0.library("apache2/modules");
+        let config = site.write("apache.conf", &config(site, &modules.display().to_string()))?;
+        let mut command = self.0.command();
         command.arg("-D").arg("FOREGROUND").arg("-f").arg(config);
         site.bound(&command)
     }
 }
 
-fn config(site: &Site<'_>) -> String {
+fn config(site: &Site<'_>, directory: &str) -> String {
     let names = "mpm_event authn_core authz_core headers http2 proxy proxy_http ssl";
     let modules = names
         .split(' ')
-        .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+        .map(|name| format!("LoadModule {name}_module {directory}/mod_{name}.so\n"));
     let user = match is_root() {
         true => "User www-data\nGroup www-data\n",
         false => "",

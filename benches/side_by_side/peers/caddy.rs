@@ -1,18 +1,23 @@
 //! Caddy, which matches the subject with a regular expression.
 
-use super::{Peer, Site, WEBHOOK, WORKERS, ask_version, find_or_name};
+use super::program::last;
+use super::{Peer, Program, Site, Version, WEBHOOK, WORKERS};
 use crate::Failure;
 use std::process::Command;
 
-pub(crate) struct Caddy;
+pub(crate) struct Caddy(pub(crate) Program);
 
 impl Peer for Caddy {
     fn name(&self) -> &str {
-        "Caddy"
+        &self.0.name
     }
 
-    fn version(&self) -> Result<String, String> {
-        ask_version(&find_or_name("caddy", "caddy")?, "version")
+    fn version(&self) -> Result<Version, String> {
+        let go = last(&self.0.ask("build-info")?, r"\bgo(\d[\d.]*)");
+        Ok(Version {
+            tls: go.map_or("–".into(), |version| format!("Go {version}")),
+            ..self.0.version("version")?
+        })
     }
 
     fn answers_challenges(&self) -> bool {
@@ -21,7 +26,7 @@ impl Peer for Caddy {
 
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
         let config = site.write("Caddyfile", &config(site))?;
-        let mut command = Command::new(find_or_name("caddy", "caddy")?);
+        let mut command = self.0.command();
         command
             .arg("run")
             .arg("--config")

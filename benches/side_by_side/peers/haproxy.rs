@@ -1,20 +1,20 @@
 //! HAProxy, with the settings of Debian's sample configuration, and its `hmac` converter for the
 //! challenge.
 
-use super::{CONNECTIONS, Peer, SECRET, Site, WEBHOOK, WORKERS, ask_version, find_or_name};
+use super::{CONNECTIONS, Peer, Program, SECRET, Site, Version, WEBHOOK, WORKERS};
 use crate::Failure;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::process::Command;
 
-pub(crate) struct Haproxy;
+pub(crate) struct Haproxy(pub(crate) Program);
 
 impl Peer for Haproxy {
     fn name(&self) -> &str {
-        "HAProxy"
+        &self.0.name
     }
 
-    fn version(&self) -> Result<String, String> {
-        ask_version(&find_or_name("haproxy", "haproxy")?, "-v")
+    fn version(&self) -> Result<Version, String> {
+        self.0.version("-vv")
     }
 
     fn answers_challenges(&self) -> bool {
@@ -22,8 +22,9 @@ impl Peer for Haproxy {
     }
 
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
+        site.write("tokens", &tokens(site))?;
         let config = site.write("haproxy.cfg", &config(site))?;
-        let mut command = Command::new(find_or_name("haproxy", "haproxy")?);
+        let mut command = self.0.command();
         command.arg("-db").arg("-f").arg(config);
         site.bound(&command)
     }
@@ -54,12 +55,26 @@ fn config(site: &Site<'_>) -> String {
     )
 }
 
+/// The headers that are accepted, one a line.
+fn tokens(site: &Site<'_>) -> String {
+    let tokens = site.features.tokens().into_iter();
+    tokens.map(|token| format!("Bearer {token}\n")).collect()
+}
+
 fn frontend(site: &Site<'_>) -> String {
+    let authorization = match site.features.tokens {
+        0 => String::new(),
+        _ => format!(
+            "http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str -f {} }}\n",
+            site.file("tokens")
+        ),
+    };
     format!(
         "frontend netdata\n\
          bind 127.0.0.1:{port} ssl crt {server} ca-file {ca} verify required alpn h2,http/1.1 backlog 4096\n\
          http-request deny unless {{ ssl_c_s_dn(cn) -m str app.netdata.cloud }}\n\
          http-request deny deny_status 404 unless {{ path {WEBHOOK} }}\n\
+         {authorization}\
          http-request return status 200 content-type application/json lf-string \
          '{{\"response_token\":\"sha256=%[url_param(crc_token),url_dec(1),hmac(sha256,{secret}),base64]\"}}' \
          if METH_GET {{ url_param(crc_token) -m found }}\n\

@@ -11,13 +11,15 @@ mod haproxy;
 mod nginx;
 mod ours;
 mod plugin;
+mod program;
 
 pub(crate) use apache::Apache;
 pub(crate) use caddy::Caddy;
 pub(crate) use haproxy::Haproxy;
 pub(crate) use nginx::Nginx;
-pub(crate) use ours::Ours;
-pub(crate) use plugin::{Plugin, PluginOptions, main as become_plugin};
+pub(crate) use ours::{Delivery, Ours};
+pub(crate) use plugin::{PLUGIN, Plugin, PluginOptions, main as become_plugin};
+pub(crate) use program::{Program, Version};
 
 use crate::Failure;
 use crate::certificates::Certificates;
@@ -43,10 +45,15 @@ pub(crate) trait Peer {
     fn name(&self) -> &str;
 
     /// Its version, if it is there; otherwise what is missing.
-    fn version(&self) -> Result<String, String>;
+    fn version(&self) -> Result<Version, String>;
 
     /// Whether it can answer the challenge by itself.
     fn answers_challenges(&self) -> bool;
+
+    /// Whether it answers a notification when it has stored it, before the application has.
+    fn answers_when_stored(&self) -> bool {
+        false
+    }
 
     /// Why it cannot do what is asked for, if it knows.
     fn refusal(&self, _: &Site<'_>) -> Result<Option<String>, Failure> {
@@ -146,37 +153,6 @@ pub(crate) fn become_gateway(command: &[OsString]) -> Result<(), Failure> {
         return Err("no program".into());
     };
     Err(Command::new(program).args(arguments).exec().into())
-}
-
-/// A program, also where only administrators look.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_file())
-}
-
-fn find_or_name(program: &str, package: &str) -> Result<PathBuf, String> {
-    find(program).ok_or_else(|| format!("{program} is not installed (apt install {package})"))
-}
-
-/// What a program prints when it is asked for its version.
-fn ask_version(program: &Path, argument: &str) -> Result<String, String> {
-    let output = Command::new(program)
-        .arg(argument)
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    let numbers =
-        |word: &str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
-    let mut words = text.split([' ', '/', '\n', '-', 'v']);
-    words
-        .find(|word| numbers(word))
-        .map(str::to_owned)
-        .ok_or_else(|| format!("no version in {text:?}"))
 }
 
 fn is_root() -> bool {

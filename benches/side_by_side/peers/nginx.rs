@@ -3,33 +3,24 @@
 //! One thing is better than the default: bodies of up to 64 KiB stay in memory. Those over 16 KiB
 //! would go through a file.
 
-use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version, find_or_name, is_root};
+use super::{CONNECTIONS, Peer, Program, SECRET, Site, Version, WORKERS, is_root};
 use crate::Failure;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
-pub(crate) struct Nginx;
-
-/// Where Debian has it.
-const NJS: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
+pub(crate) struct Nginx(pub(crate) Program);
 
 impl Peer for Nginx {
     fn name(&self) -> &str {
-        "nginx"
+        &self.0.name
     }
 
-    fn version(&self) -> Result<String, String> {
-        let version = ask_version(&find_or_name("nginx", "nginx libnginx-mod-http-js")?, "-v")?;
-        if !self.answers_challenges() {
-            return Ok(format!(
-                "{version} (no njs, so no challenge: apt install libnginx-mod-http-js)"
-            ));
-        }
-        Ok(version)
+    fn version(&self) -> Result<Version, String> {
+        self.0.version("-V")
     }
 
     fn answers_challenges(&self) -> bool {
-        Path::new(NJS).exists()
+        self.njs().exists()
     }
 
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
@@ -37,7 +28,7 @@ impl Peer for Nginx {
             site.write("challenge.js", &challenge())?;
         }
         let config = site.write("nginx.conf", &self.config(site))?;
-        let mut command = Command::new(find_or_name("nginx", "nginx")?);
+        let mut command = self.0.command();
         command
             .arg("-p")
             .arg(site.directory)
@@ -50,6 +41,24 @@ impl Peer for Nginx {
 }
 
 impl Nginx {
+    /// Where Debian has it, beside the program.
+    fn njs(&self) -> PathBuf {
+        self.0.library("nginx/modules/ngx_http_js_module.so")
+    }
+
+    /// A directive since 1.25.1, a parameter of `listen` before.
+    fn http2(&self) -> (&str, &str) {
+        let version = self.version().map(|version| version.gateway);
+        let mut numbers = version.iter().flat_map(|text| text.split('.'));
+        let mut next = || numbers.next().and_then(|number| number.parse().ok());
+        match (next(), next(), next()) {
+            (major, minor, patch) if (major, minor, patch) >= (Some(1), Some(25), Some(1)) => {
+                ("", "http2 on;\n")
+            }
+            _ => (" http2", ""),
+        }
+    }
+
     fn config(&self, site: &Site<'_>) -> String {
         let access_log = match site.features.access_log {
             true => format!("{} combined", site.file("access.log")),
@@ -57,7 +66,7 @@ impl Nginx {
         };
         let (module, script) = match self.answers_challenges() {
             true => (
-                format!("load_module {NJS};\n"),
+                format!("load_module {};\n", self.njs().display()),
                 "js_path .;\njs_import challenge from challenge.js;\n",
             ),
             false => (String::new(), ""),
@@ -92,12 +101,14 @@ impl Nginx {
         };
         format!(
             "server {{\n\
-             listen 127.0.0.1:{port} ssl http2 backlog=4096 default_server;\n\
+             listen 127.0.0.1:{port} ssl{parameter} backlog=4096 default_server;\n{directive}\
              ssl_certificate {certificate};\nssl_certificate_key {key};\n\
              ssl_protocols TLSv1.2 TLSv1.3;\nssl_session_tickets off;\n\
              ssl_verify_client on;\nssl_client_certificate {ca};\n\
              client_body_buffer_size 64k;\nkeepalive_timeout 300s;\nkeepalive_requests 1000000000;\n\
              {locations}{challenge}}}\n",
+            parameter = self.http2().0,
+            directive = self.http2().1,
             port = site.port,
             certificate = site.certificate("server.pem"),
             key = site.certificate("server.key"),

@@ -1,6 +1,7 @@
 //! This program, with everything on that it is for.
 
-use super::{CONNECTIONS, Peer, SECRET, Site, WORKERS, ask_version};
+use super::program::last;
+use super::{CONNECTIONS, Peer, Program, SECRET, Site, Version, WORKERS};
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,28 +9,53 @@ use std::sync::Once;
 
 /// A build of it.
 pub(crate) struct Ours {
-    name: String,
-    binary: PathBuf,
+    program: Program,
+    delivery: Delivery,
     /// Says once that there are no metrics.
     without_metrics: Once,
 }
 
-impl Ours {
-    /// The one that was built for this run.
-    pub(crate) fn built() -> Self {
-        Self {
-            name: "this".into(),
-            binary: env!("CARGO_BIN_EXE_netdata-webhook-proxy").into(),
-            without_metrics: Once::new(),
+/// What its routes do with a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Direct,
+    Fallback,
+    Queue,
+}
+
+impl Delivery {
+    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Fallback, Self::Queue];
+
+    /// As the configuration has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fallback => "fallback",
+            Self::Queue => "queue",
         }
     }
+}
 
-    /// Another: `PATH`, or `NAME=PATH`.
-    pub(crate) fn other(text: &str) -> Self {
-        let (name, binary) = text.split_once('=').unwrap_or((text, text));
+impl Ours {
+    /// The builds that are named, or else the one that was built for this run.
+    pub(crate) fn all(named: &[String]) -> Vec<Self> {
+        let built = [env!("CARGO_BIN_EXE_netdata-webhook-proxy").to_owned()];
+        let named = if named.is_empty() { &built } else { named };
+        let programs = named.iter().map(|text| Program::named(text, "this"));
+        programs.map(|it| Self::new(it, Delivery::Direct)).collect()
+    }
+
+    /// The same build, which delivers like this, and is named after it.
+    pub(crate) fn delivering(&self, delivery: Delivery) -> Self {
+        let name = delivery.name().to_owned();
+        let path = self.program.path.clone();
+        Self::new(Program { name, path }, delivery)
+    }
+
+    fn new(program: Program, delivery: Delivery) -> Self {
         Self {
-            name: name.into(),
-            binary: binary.into(),
+            program,
+            delivery,
             without_metrics: Once::new(),
         }
     }
@@ -37,11 +63,20 @@ impl Ours {
 
 impl Peer for Ours {
     fn name(&self) -> &str {
-        &self.name
+        &self.program.name
     }
 
-    fn version(&self) -> Result<String, String> {
-        ask_version(&self.binary, "--version")
+    fn version(&self) -> Result<Version, String> {
+        let lock = include_str!("../../../Cargo.lock");
+        let rustls = last(lock, "name = \"rustls\"\nversion = \"(.*)\"").unwrap_or_default();
+        Ok(Version {
+            tls: format!("rustls {rustls}, AWS-LC"),
+            ..self.program.version("--version")?
+        })
+    }
+
+    fn answers_when_stored(&self) -> bool {
+        self.delivery == Delivery::Queue
     }
 
     fn answers_challenges(&self) -> bool {
@@ -49,27 +84,40 @@ impl Peer for Ours {
     }
 
     fn refusal(&self, site: &Site<'_>) -> Result<Option<String>, Failure> {
-        self.check(&write(site, &config(site))?)
+        self.check(&write(site, &self.config(site))?)
     }
 
     fn command(&self, site: &Site<'_>) -> Result<Command, Failure> {
-        let with_metrics = config(site) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
+        let with_metrics = self.config(site) + "[admin]\nlisten = \"127.0.0.1:0\"\n";
         let mut file = write(site, &with_metrics)?;
         if let Some(problems) = self.check(&file)? {
             self.without_metrics
-                .call_once(|| eprintln!("{} is measured without metrics: {problems}", self.name));
-            file = write(site, &config(site))?;
+                .call_once(|| eprintln!("{} is measured without metrics: {problems}", self.name()));
+            file = write(site, &self.config(site))?;
         }
-        let mut command = Command::new(&self.binary);
+        let mut command = self.program.command();
         command.args(["run", "--config"]).arg(file);
         site.bound(&command)
     }
 }
 
 impl Ours {
+    fn config(&self, site: &Site<'_>) -> String {
+        let (queue, delivery) = match self.delivery {
+            Delivery::Direct => ("", String::new()),
+            other => (
+                "[queue]\npath = \"queue.db\"\n",
+                format!("delivery = \"{}\"\n", other.name()),
+            ),
+        };
+        config(site) + queue + &routes(site, &delivery)
+    }
+
     /// What it has against a configuration.
     fn check(&self, config: &Path) -> Result<Option<String>, Failure> {
-        let output = Command::new(&self.binary)
+        let output = self
+            .program
+            .command()
             .args(["check", "--config"])
             .arg(config)
             .output()?;
@@ -91,18 +139,17 @@ fn config(site: &Site<'_>) -> String {
         "[listen]\nhttps = \"127.0.0.1:{port}\"\n\
          [tls]\ncertificate = \"{certificate}\"\nprivate_key = \"{key}\"\n[tls.client]\nca = \"{ca}\"\n\
          [server]\nthreads = {WORKERS}\n[limits]\nmax_connections = {CONNECTIONS}\n\
-         [log]\naccess = {access_log}\n{balanced}{routes}",
+         [log]\naccess = {access_log}\n{balanced}",
         port = site.port,
         certificate = site.certificate("server.pem"),
         key = site.certificate("server.key"),
         ca = site.certificate("netdata-ca.pem"),
         access_log = site.features.access_log,
         balanced = balanced(site),
-        routes = routes(site),
     )
 }
 
-fn routes(site: &Site<'_>) -> String {
+fn routes(site: &Site<'_>, delivery: &str) -> String {
     let upstream = match site.upstreams {
         [only] => format!("http://{only}"),
         _ => "app".to_owned(),
@@ -112,7 +159,7 @@ fn routes(site: &Site<'_>) -> String {
         format!(
             "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n\
              challenge_secret = {{ file = \"challenge.secret\" }}\n\
-             set_headers = {{ \"X-SSL-Client-CN\" = \"$client_cn\" }}\n{auth}"
+             set_headers = {{ \"X-SSL-Client-CN\" = \"$client_cn\" }}\n{delivery}{auth}"
         )
     };
     site.features.paths().iter().map(route).collect()

@@ -1,6 +1,6 @@
 //! The library in a Pingora proxy of its own, which forwards by Pingora's road.
 
-use super::{Peer, SECRET, Site, WEBHOOK, WORKERS};
+use super::{Ours, Peer, SECRET, Site, Version, WEBHOOK, WORKERS};
 use crate::Failure;
 use async_trait::async_trait;
 use clap::Args;
@@ -32,13 +32,18 @@ pub(crate) struct PluginOptions {
 
 pub(crate) struct Plugin;
 
+/// What it is called.
+pub(crate) const PLUGIN: &str = "plugin";
+
 impl Peer for Plugin {
     fn name(&self) -> &str {
-        "plugin"
+        PLUGIN
     }
 
-    fn version(&self) -> Result<String, String> {
-        Ok(env!("CARGO_PKG_VERSION").into())
+    fn version(&self) -> Result<Version, String> {
+        let mut version = Ours::all(&[])[0].version()?;
+        version.gateway = env!("CARGO_PKG_VERSION").into();
+        Ok(version)
     }
 
     fn answers_challenges(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::order::{Failure, Obstacle, Order, Place, Recovery, RouteState, Spot, Trial, Verdict};
 use super::order::{Key, Moment};
 use super::receipt::{StoreReason, Way};
+use super::store::WaitingCount;
 use crate::config::DeliveryMode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,6 +38,8 @@ struct State {
     have_routes_changed: bool,
     /// The notifications that were stored since what waits is being read.
     stored_meanwhile: Option<Vec<Spot>>,
+    /// What waits for another process that delivers, when it was last counted.
+    elsewhere: Vec<WaitingCount>,
 }
 
 impl Desk {
@@ -135,6 +138,11 @@ impl Desk {
         self.changed.notify_one();
     }
 
+    /// Takes the numbers of what waits for another process that delivers.
+    pub(super) fn set_elsewhere(&self, counts: Vec<WaitingCount>) {
+        self.state().elsewhere = counts;
+    }
+
     /// Forgets what waits: this process does not deliver it any longer.
     pub(super) fn follow(&self) {
         self.state().order = None;
@@ -222,9 +230,13 @@ impl Desk {
         routes.iter().map(|(_, state)| state.sending).sum()
     }
 
+    /// Describes each route for which something waits, or has waited.
     pub(super) fn routes(&self) -> Vec<(Arc<str>, RouteState)> {
         let state = self.state();
-        let routes = state.order.iter().flat_map(Order::routes);
+        let Some(order) = &state.order else {
+            return state.elsewhere.iter().map(counted).collect();
+        };
+        let routes = order.routes();
         routes
             .map(|(route, state)| (route.clone(), state))
             .collect()
@@ -236,6 +248,16 @@ impl Desk {
         self.changed.notify_one();
         changed
     }
+}
+
+/// Describes a route of which only the number of notifications is known.
+fn counted(count: &WaitingCount) -> (Arc<str>, RouteState) {
+    let state = RouteState {
+        waiting: count.count,
+        oldest: Some(count.oldest),
+        ..RouteState::default()
+    };
+    (count.route.as_str().into(), state)
 }
 
 fn admit(order: &mut Order, spot: &Spot, mode: DeliveryMode, is_alone: bool) -> Way {
@@ -285,6 +307,18 @@ mod tests {
             key: Key([u8::try_from(id).unwrap(); 16]),
             place: Place::by_receipt(id, id),
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_gives_later_times_all_the_same() {
+        let desk = Desk::new(false);
+        let ahead = wall_clock() + 3_600_000_000_000;
+        desk.lead(Vec::new(), ahead);
+        let received = |_| {
+            let (spot, _) = desk.receive(&"/a".into(), Key([1; 16]), DeliveryMode::Queue);
+            spot.place.received
+        };
+        assert_eq!([1, 2].map(received), [ahead + 1, ahead + 2]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 const NAMESPACE: &str = "netdata_webhook_proxy";
@@ -33,6 +33,8 @@ pub(crate) struct Figures {
     /// The number of parked notifications of each route and for each reason, when they were last
     /// counted.
     parked_now: Mutex<BTreeMap<(String, String), u64>>,
+    /// The routes of which it was last told how many notifications wait.
+    waiting: Mutex<Vec<Arc<str>>>,
     /// The last error of each route, and its time.
     errors: Mutex<BTreeMap<String, (SystemTime, String)>>,
     /// The reason why the store cannot be written.
@@ -100,6 +102,7 @@ impl Figures {
             ),
             commit_duration: Histogram::with_opts(duration).expect("the metric is valid"),
             parked_now: Mutex::default(),
+            waiting: Mutex::default(),
             errors: Mutex::default(),
             problem: Mutex::default(),
             damaged: Mutex::default(),
@@ -206,8 +209,21 @@ impl Figures {
         (self.bytes.get(), self.max_bytes.get())
     }
 
-    /// Sets the number of notifications of a route that wait, and the age of the oldest.
-    pub(super) fn set_waiting(&self, route: &str, state: &RouteState) {
+    /// Sets the number of notifications of each route that wait, and the age of the oldest. Of the
+    /// others, none waits.
+    pub(super) fn set_waiting(&self, routes: &[(Arc<str>, RouteState)]) {
+        let mut known = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = known
+            .iter()
+            .filter(|route| routes.iter().all(|(it, _)| it != *route));
+        gone.for_each(|route| self.set_waiting_of(route, &RouteState::default()));
+        for (route, state) in routes {
+            self.set_waiting_of(route, state);
+        }
+        *known = routes.iter().map(|(route, _)| route.clone()).collect();
+    }
+
+    fn set_waiting_of(&self, route: &str, state: &RouteState) {
         let count = i64::try_from(state.waiting).unwrap_or(i64::MAX);
         self.messages
             .with_label_values(&[route, "waiting"])
@@ -276,6 +292,14 @@ impl Figures {
     pub(super) fn note_parked(&self, route: &str, reason: &str) {
         self.parked.with_label_values(&[route, reason]).inc();
         self.change_parked(route, reason, 1);
+    }
+
+    /// Records that so many notifications of a route were parked because it is gone.
+    pub(super) fn note_route_gone(&self, route: &str, count: u64) {
+        let reason = Parking::NoRoute.as_str();
+        self.parked
+            .with_label_values(&[route, reason])
+            .inc_by(count);
     }
 
     /// Records that a notification, which was parked for this reason, was deleted to make room.

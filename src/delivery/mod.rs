@@ -169,9 +169,7 @@ impl Delivery {
 
     /// Brings the figures about what waits up to date.
     pub(crate) fn refresh_figures(&self) {
-        for (route, state) in self.desk.routes() {
-            self.figures.set_waiting(&route, &state);
-        }
+        self.figures.set_waiting(&self.desk.routes());
     }
 
     /// Describes each route that stores, and each other one for which something waits.

@@ -23,11 +23,18 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// The interval at which ends of attempts are recorded again that could not be.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
+/// The interval at which a process that does not deliver counts what waits: all of it is read.
+const COUNT_AGAIN: Duration = Duration::from_secs(10);
+
 /// What the pump remembers between two looks.
 #[derive(Default)]
 pub(super) struct PumpState {
     seen: Seen,
     recorded_again: Option<Instant>,
+    /// The time when the notifications of another process were counted.
+    counted: Option<Instant>,
+    /// The last change of operators of which the witness has been told what it deleted.
+    commands_told: Option<i64>,
 }
 
 impl Delivery {
@@ -98,8 +105,10 @@ impl Delivery {
         routes.keys().for_each(|route| self.desk.hurry(route));
         let routes = routes.keys().map(|route| route.to_string()).collect();
         self.desk.begin_load();
-        let (reading, totals, rerouted) = self.store.load(term, routes).await?;
-        reports::rerouted(rerouted);
+        // What cannot be read this time is read next time.
+        let loaded = self.store.load(term, routes).await;
+        let (reading, totals, rerouted) = loaded.inspect_err(|_| self.desk.routes_changed())?;
+        reports::rerouted(&rerouted, &self.figures);
         state.seen = reading.seen;
         let mut spots = reading.spots;
         self.forget_ended(&mut spots);
@@ -111,7 +120,7 @@ impl Delivery {
 
     async fn follow(&self, state: &mut PumpState) -> Result<(), StoreError> {
         let Some(term) = self.term() else {
-            return Ok(());
+            return self.count_waiting(state).await;
         };
         self.record_again(state).await;
         let reading = self.store.read(state.seen).await?;
@@ -122,6 +131,34 @@ impl Delivery {
             let mut spots = reading.spots;
             self.forget_ended(&mut spots);
             self.desk.add(&spots);
+        }
+        self.note_deleted(state).await
+    }
+
+    /// Counts what waits for the process that delivers, from time to time: here, nothing else knows.
+    async fn count_waiting(&self, state: &mut PumpState) -> Result<(), StoreError> {
+        let is_early = |last: Instant| last.elapsed() < COUNT_AGAIN;
+        if !state.counted.is_some_and(is_early) {
+            let counts = self.store.counts().await?;
+            self.desk.set_elsewhere(counts.waiting);
+            self.figures.set_parked(&counts.parked);
+            state.counted = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Tells the witness which of the parked notifications an operator has deleted.
+    async fn note_deleted(&self, state: &mut PumpState) -> Result<(), StoreError> {
+        let Some(witness) = self.reports.witness() else {
+            return Ok(());
+        };
+        let commands = Some(state.seen.commands);
+        if state.commands_told != commands {
+            let known = witness.set_aside();
+            let present = self.store.present(known.clone()).await?;
+            let deleted = known.iter().filter(|id| !present.contains(id));
+            deleted.for_each(|id| witness.deleted(*id));
+            state.commands_told = commands;
         }
         Ok(())
     }

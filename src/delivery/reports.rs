@@ -128,26 +128,27 @@ pub(super) fn not_delivering() {
 }
 
 /// Reports notifications whose route has gone, or has come back.
-pub(super) fn rerouted(Rerouted { parked, unparked }: Rerouted) {
-    if parked > 0 {
-        route_gone(parked);
+pub(super) fn rerouted(rerouted: &Rerouted, figures: &Figures) {
+    for (route, count) in &rerouted.parked {
+        figures.note_route_gone(route, *count);
+        route_gone(route, *count);
     }
-    if unparked > 0 {
-        route_back(unparked);
+    for (route, count) in &rerouted.unparked {
+        route_back(route, *count);
     }
 }
 
-fn route_gone(count: usize) {
+fn route_gone(route: &str, count: u64) {
     warn!(
         event = "queue_route_gone",
-        count, "notifications of routes that are not in the configuration were parked"
+        route, count, "notifications of a route that is not in the configuration were parked"
     );
 }
 
-fn route_back(count: usize) {
+fn route_back(route: &str, count: u64) {
     info!(
         event = "queue_route_back",
-        count, "notifications whose route is in the configuration again wait for it"
+        route, count, "notifications whose route is in the configuration again wait for it"
     );
 }
 

@@ -59,6 +59,9 @@ pub(crate) struct LostNotification {
     pub(in crate::telemetry) node: Option<String>,
     pub(in crate::telemetry) space: Option<String>,
     pub(in crate::telemetry) space_id: Option<String>,
+    /// Its id in the queue, while it is parked there.
+    #[serde(default)]
+    pub(in crate::telemetry) parked_id: Option<i64>,
 }
 
 impl LostNotification {
@@ -154,6 +157,7 @@ fn describe(
         node: shown(&notification.node),
         space: label.map(|label| sanitize(label).into_owned()),
         space_id: space.and_then(|space| shown(&space.id)),
+        parked_id: None,
     })
 }
 

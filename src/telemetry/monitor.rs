@@ -116,7 +116,9 @@ impl Monitor {
         if self.delivery.set(delivery.clone()).is_ok() {
             self.metrics.add(delivery.figures().collectors());
             if self.is_watched {
-                delivery.set_witness(Arc::new(QueueWitness::new(self.undelivered.clone())));
+                let is_new = delivery.figures().damaged().is_some();
+                let witness = QueueWitness::new(self.undelivered.clone(), is_new);
+                delivery.set_witness(Arc::new(witness));
             }
         }
     }

@@ -11,7 +11,12 @@ use serde_json::Value;
 pub(super) struct QueueWitness(Undelivered);
 
 impl QueueWitness {
-    pub(super) fn new(undelivered: Undelivered) -> Self {
+    /// A witness of what becomes of the notifications in a queue whose file was found damaged, and
+    /// replaced, if `is_new`: those that were parked in the other one are not in this one.
+    pub(super) fn new(undelivered: Undelivered, is_new: bool) -> Self {
+        if is_new {
+            undelivered.forget_parked_ids();
+        }
         Self(undelivered)
     }
 }
@@ -24,12 +29,24 @@ impl Witness for QueueWitness {
             "Parked ({reason}) after {attempts} attempts{}. `netdata-webhook-proxy queue retry {id}` sends it again.",
             error.map_or_else(String::new, |error| format!(", the last error: {error}")),
         );
-        self.0.lost(describe(notification, PARKED, &text));
+        let parked = LostNotification {
+            parked_id: Some(*id),
+            ..describe(notification, PARKED, &text)
+        };
+        self.0.lost(parked);
     }
 
     fn dropped(&self, notification: &Listed) {
         let text = "It was parked, and dropped because the queue had reached queue.max_size.";
         self.0.lost(describe(notification, DROPPED, text));
+    }
+
+    fn set_aside(&self) -> Vec<i64> {
+        self.0.parked_ids()
+    }
+
+    fn deleted(&self, id: i64) {
+        self.0.deleted(id);
     }
 
     fn delivered(&self, route: &str, idempotency: &str) {
@@ -58,6 +75,7 @@ fn describe(notification: &Listed, code: &str, reason: &str) -> LostNotification
         node: part("node"),
         space: part("space"),
         space_id: None,
+        parked_id: None,
     }
 }
 
@@ -82,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_parked_or_dropped_is_open_until_it_is_delivered() {
         let undelivered = Undelivered::default();
-        let witness = QueueWitness::new(undelivered.clone());
+        let witness = QueueWitness::new(undelivered.clone(), false);
         let about = r#"{"kind":"alert","severity":"critical","title":"a\u001b","node":"n"}"#;
         witness.parked(&notification(about), "poison");
         let [parked] = &undelivered.open(now())[..] else {

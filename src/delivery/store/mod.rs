@@ -11,6 +11,7 @@ mod suite;
 use super::order::{Key, Place, Spot};
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
@@ -229,11 +230,27 @@ pub(crate) struct Fetched {
 }
 
 /// The numbers of notifications that were parked because their route has gone, and of those that
-/// wait again because it is back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// wait again because it is back, by route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rerouted {
-    pub(crate) parked: usize,
-    pub(crate) unparked: usize,
+    pub(crate) parked: BTreeMap<String, u64>,
+    pub(crate) unparked: BTreeMap<String, u64>,
+}
+
+/// The notifications of one route that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WaitingCount {
+    pub(crate) route: String,
+    pub(crate) count: usize,
+    /// The time of receipt of the oldest, in nanoseconds since 1970.
+    pub(crate) oldest: i64,
+}
+
+/// The numbers of notifications in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) waiting: Vec<WaitingCount>,
+    pub(crate) parked: Vec<ParkedCount>,
 }
 
 /// The parked notifications of one route.
@@ -242,6 +259,13 @@ pub(crate) struct ParkedCount {
     pub(crate) route: String,
     pub(crate) reason: String,
     pub(crate) count: u64,
+}
+
+impl ParkedCount {
+    /// Returns `true` if they are parked because their route is not in the configuration.
+    pub(crate) fn has_no_route(&self) -> bool {
+        self.reason == Parking::NoRoute.as_str()
+    }
 }
 
 /// An engine that keeps notifications. Each operation is one transaction.
@@ -273,6 +297,12 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
         term: Term,
         routes: Vec<String>,
     ) -> Result<(Reading, Totals, Rerouted), StoreError>;
+
+    /// Returns the numbers of notifications, for a process that does not deliver them.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Returns those of `ids` that are in the store.
+    async fn present(&self, ids: Vec<i64>) -> Result<Vec<i64>, StoreError>;
 
     /// Returns one that waits, for an attempt, which begins.
     async fn fetch(&self, term: Term, spot: Spot) -> Result<Fetched, StoreError>;

@@ -200,18 +200,28 @@ pub(super) async fn routes_that_are_gone_are_parked_until_they_are_back(scene: &
     let parked = vec![park(3, 3, Parking::Poison)];
     store.settle(Some(term), parked).await.unwrap();
     let (reading, totals, rerouted) = store.load(term, vec!["/a".into()]).await.unwrap();
-    let (parked, unparked) = (rerouted.parked, rerouted.unparked);
-    assert_eq!(
-        (parked, unparked, &ids(&reading.spots)[..]),
-        (1, 0, &[(1, 1)][..])
-    );
+    let of_b = BTreeMap::from([("/b".to_owned(), 1)]);
+    let expected = Rerouted {
+        parked: of_b.clone(),
+        ..Rerouted::default()
+    };
+    assert_eq!((rerouted, ids(&reading.spots)), (expected, vec![(1, 1)]));
+    let counts = store.counts().await.unwrap();
+    let waiting = WaitingCount {
+        route: "/a".into(),
+        count: 1,
+        oldest: 1,
+    };
+    assert_eq!(counts.waiting, [waiting]);
+    assert_eq!(counts.parked.len(), 2);
+    assert_eq!(store.present(vec![3, 1, 9]).await, Ok(vec![3, 1]));
     let mut parked = totals.parked;
     parked.sort_by(|one, other| one.reason.cmp(&other.reason));
     let parked: Vec<_> = parked.iter().map(|it| (&*it.reason, it.count)).collect();
     assert_eq!(parked, [("no_route", 1), ("poison", 1)]);
     let routes = vec!["/a".into(), "/b".into()];
     let (reading, _, rerouted) = store.load(term, routes).await.unwrap();
-    assert_eq!((rerouted.parked, rerouted.unparked), (0, 1));
+    assert_eq!((rerouted.parked.len(), rerouted.unparked), (0, of_b));
     assert_eq!(ids(&reading.spots), [(1, 1), (2, 2)]);
 }
 

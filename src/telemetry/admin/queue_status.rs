@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The notifications that wait or are parked.
 #[derive(Serialize)]
 pub(super) struct QueueStatus {
-    /// This process delivers them. Otherwise another one does, which knows what waits.
+    /// This process delivers them. Otherwise another one does, which knows more about them.
     pub(super) delivering: bool,
     pub(super) bytes: i64,
     pub(super) max_bytes: i64,

@@ -37,6 +37,10 @@ enum Change {
     Lost(Box<LostNotification>),
     /// The notification with this key was delivered.
     Delivered(String),
+    /// The parked notification with this id was deleted.
+    Deleted(i64),
+    /// What was parked is in a file that is no longer used.
+    Unparked,
 }
 
 /// The notifications that are not delivered, of all threads.
@@ -98,6 +102,26 @@ impl Undelivered {
         }
     }
 
+    /// Returns the ids of those that are parked in the queue.
+    pub(super) fn parked_ids(&self) -> Vec<i64> {
+        let state = self.0.state();
+        state
+            .open
+            .iter()
+            .filter_map(|lost| lost.parked_id)
+            .collect()
+    }
+
+    /// Records that an operator has deleted a parked notification.
+    pub(super) fn deleted(&self, parked_id: i64) {
+        self.change(Change::Deleted(parked_id));
+    }
+
+    /// Forgets which notifications are parked: their ids will be those of others.
+    pub(super) fn forget_parked_ids(&self) {
+        self.change(Change::Unparked);
+    }
+
     fn change(&self, change: Change) {
         let mut state = self.0.state();
         change.apply(&mut state.open);
@@ -127,20 +151,20 @@ impl Undelivered {
 
 impl Change {
     fn apply(&self, open: &mut VecDeque<LostNotification>) {
-        open.retain(|lost| lost.key != self.key());
-        if let Self::Lost(lost) = self {
-            open.push_back((**lost).clone());
-            if open.len() > KEPT {
-                open.pop_front();
-            }
+        match self {
+            Self::Lost(lost) => add(open, lost),
+            Self::Delivered(key) => open.retain(|it| it.key != *key),
+            Self::Deleted(id) => open.retain(|it| it.parked_id != Some(*id)),
+            Self::Unparked => open.iter_mut().for_each(|it| it.parked_id = None),
         }
     }
+}
 
-    fn key(&self) -> &str {
-        match self {
-            Self::Lost(lost) => &lost.key,
-            Self::Delivered(key) => key,
-        }
+fn add(open: &mut VecDeque<LostNotification>, lost: &LostNotification) {
+    open.retain(|it| it.key != lost.key);
+    open.push_back(lost.clone());
+    if open.len() > KEPT {
+        open.pop_front();
     }
 }
 
@@ -270,6 +294,7 @@ mod tests {
             node: Some("db-1".into()),
             space: None,
             space_id: None,
+            parked_id: None,
         }
     }
 

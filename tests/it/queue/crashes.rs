@@ -1,7 +1,8 @@
 //! Processes that are killed, and processes that follow one another.
 
 use super::{Scene, alert, drained, drained_within, receives, transitions};
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use super::{queue_card, queue_status};
+use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -162,6 +163,41 @@ fn a_successor_stores_until_its_predecessor_has_ended_and_delivers_in_order() {
     fail.send(()).unwrap();
     successor.wait_for_event("queue_delivering");
     receives(&scene.origin, &["n-critical", "n-critical", "n-clear"]);
+}
+
+#[test]
+fn one_that_does_not_deliver_says_what_waits() {
+    let scene = Scene::new("queue", "");
+    scene.origin.stop();
+    for node in ["n", "m", "o"] {
+        scene.stores(&alert(node, "critical"));
+    }
+    scene.asks(&["park", "2"]);
+    let other = Proxy::launch(&scene.proxy.config, |_| {});
+    other.wait_for_event("ready");
+    let operator = Operator::of(&other);
+    operator.wait_for("queue_delivering", 0.0);
+    let series = |state| format!("queue_messages{{route=\"{WEBHOOK}\",state=\"{state}\"}}");
+    operator.wait_for(&series("waiting"), 2.0);
+    operator.wait_for(&series("parked"), 1.0);
+    let oldest = format!("queue_oldest_timestamp_seconds{{route=\"{WEBHOOK}\"}}");
+    let [of_other, own] =
+        [&operator, &Operator::of(&scene.proxy)].map(|operator| operator.metrics()[&oldest]);
+    assert_eq!(of_other, own);
+    let status = queue_status(&operator);
+    assert_eq!(status["delivering"], false);
+    assert_eq!(status["routes"][0]["waiting"], 2);
+    let card = queue_card(&operator);
+    for part in ["Another process delivers", "2 wait", "1 parked"] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+    // And from then on by itself.
+    scene.proxy.signal("KILL");
+    other.wait_for_event("queue_delivering");
+    scene.origin.start();
+    scene.origin.wait_for(2);
+    drained(&operator);
+    operator.wait_for(&oldest, 0.0);
 }
 
 #[test]

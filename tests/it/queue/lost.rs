@@ -24,6 +24,11 @@ impl Scene {
     fn restart_with_state(&mut self) {
         self.proxy.signal("TERM");
         self.proxy.wait();
+        self.start_with_state();
+    }
+
+    /// Starts the proxy, which has ended.
+    fn start_with_state(&mut self) {
         self.proxy = Proxy::launch(&self.proxy.config, |command| {
             command.env("STATE_DIRECTORY", self.directory.path());
         });
@@ -110,6 +115,57 @@ fn what_is_parked_is_lost_until_it_is_delivered_also_after_a_restart() {
     let operator = Operator::of(&scene.proxy);
     operator.wait_for("not_delivered_open", 0.0);
     assert_eq!(lost(&operator), [""; 0]);
+}
+
+/// A scene with one notification that is parked, and lost.
+fn parked() -> Scene {
+    let scene = Scene::with_state("queue", "max_age = \"1s\"");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.proxy.wait_for_event("queue_parked");
+    Operator::of(&scene.proxy).wait_for("not_delivered_open", 1.0);
+    scene
+}
+
+#[test]
+fn what_an_operator_deletes_is_lost_no_longer() {
+    let scene = parked();
+    scene.asks(&["drop", "1"]);
+    let operator = Operator::of(&scene.proxy);
+    operator.wait_for("not_delivered_open", 0.0);
+    assert_eq!(lost(&operator), [""; 0]);
+}
+
+#[test]
+fn what_an_operator_deletes_without_a_proxy_is_lost_no_longer_either() {
+    let mut scene = parked();
+    scene.proxy.signal("TERM");
+    scene.proxy.wait();
+    scene.asks(&["drop", "1"]);
+    scene.start_with_state();
+    Operator::of(&scene.proxy).wait_for("not_delivered_open", 0.0);
+}
+
+#[test]
+fn what_is_in_a_damaged_file_stays_lost() {
+    let mut scene = parked();
+    scene.proxy.signal("TERM");
+    scene.proxy.wait();
+    std::fs::write(scene.file(), "what a disk made of it").unwrap();
+    // Its log would make it whole again.
+    let log = scene.directory.path().join("queue.db-wal");
+    assert!(std::fs::remove_file(&log).is_ok() || !log.exists());
+    scene.start_with_state();
+    scene.proxy.wait_for_event("queue_damaged");
+    // The next one has its id.
+    scene.stores(&alert("m", "critical"));
+    scene.asks(&["drop", "1"]);
+    for _ in ["after a command", "and after a restart"] {
+        let operator = Operator::of(&scene.proxy);
+        drained(&operator);
+        assert_eq!(lost(&operator).len(), 1);
+        scene.restart_with_state();
+    }
 }
 
 #[test]

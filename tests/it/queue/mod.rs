@@ -12,6 +12,7 @@ mod stored;
 mod upgrades;
 
 use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Received, Sender, eventually};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,6 +105,19 @@ pub(crate) fn transitions(received: &[Received]) -> Vec<&str> {
 pub(crate) fn receives(origin: &Origin, expected: &[&str]) {
     origin.wait_for(expected.len());
     assert_eq!(transitions(&origin.received()), expected);
+}
+
+/// The queue in `/api/status.json`.
+pub(crate) fn queue_status(operator: &Operator) -> Value {
+    let status = operator.get("/api/status.json").body;
+    serde_json::from_str::<Value>(&status).unwrap()["queue"].take()
+}
+
+/// The card of the queue as a browser without scripts shows it.
+pub(crate) fn queue_card(operator: &Operator) -> String {
+    let page = operator.get("/").body;
+    let (_, card) = page.split_once("id=\"queue\">").unwrap();
+    card.split_once("</section>").unwrap().0.to_owned()
 }
 
 /// Waits until nothing waits any longer.

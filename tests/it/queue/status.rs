@@ -1,6 +1,6 @@
 //! The queue on the status page and in its JSON: what waits, why, since when, and what to do.
 
-use super::{Scene, alert, drained, receives};
+use super::{Scene, alert, drained, queue_card as page, queue_status as queue, receives};
 use crate::status_page::{MARKUP, REFRESHED};
 use crate::support::{Browser, Operator, Pki, Proxy, eventually, is_documented};
 use serde_json::{Value, json};
@@ -9,21 +9,9 @@ use std::time::Duration;
 
 const ROUTE: &str = "/webhooks/netdata";
 
-fn queue(operator: &Operator) -> Value {
-    let status = operator.get("/api/status.json").body;
-    serde_json::from_str::<Value>(&status).unwrap()["queue"].take()
-}
-
 /// Waits until the queue is as `is` says.
 fn when(operator: &Operator, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     eventually(what, || Some(queue(operator)).filter(&is))
-}
-
-/// A browser that has no scripts shows this.
-fn page(operator: &Operator) -> String {
-    let page = operator.get("/").body;
-    let (_, card) = page.split_once("id=\"queue\">").unwrap();
-    card.split_once("</section>").unwrap().0.to_owned()
 }
 
 #[test]

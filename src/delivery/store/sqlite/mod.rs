@@ -13,8 +13,8 @@ mod table;
 mod tests;
 
 use super::{
-    Asked, End, Fetched, Holder, Listed, NewNotification, Reading, Rerouted, Seen, Settlement,
-    Store, StoreError, Stored, Term, TermStep, Totals,
+    Asked, Counts, End, Fetched, Holder, Listed, NewNotification, Reading, Rerouted, Seen,
+    Settlement, Store, StoreError, Stored, Term, TermStep, Totals,
 };
 use crate::delivery::lock::Lock;
 use crate::delivery::order::Spot;
@@ -200,6 +200,15 @@ impl Store for SqliteStore {
         let rerouted = self.write(|answer| Write::Route(routes, answer)).await?;
         let (reading, totals) = self.query(table::load).await?;
         Ok((reading, totals, rerouted))
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.query(table::counts).await
+    }
+
+    async fn present(&self, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+        self.query(move |connection| table::present(connection, &ids))
+            .await
     }
 
     async fn fetch(&self, _: Term, spot: Spot) -> Result<Fetched, StoreError> {

@@ -1,14 +1,14 @@
 //! The table of notifications, and the statements about it.
 
 use super::super::{
-    End, Fetched, Listed, NewNotification, ParkedCount, Parking, Reading, Rerouted, Seen,
-    Settlement, Stored, StoredMessage, Totals,
+    Counts, End, Fetched, Listed, NewNotification, ParkedCount, Parking, Reading, Rerouted, Seen,
+    Settlement, Stored, StoredMessage, Totals, WaitingCount,
 };
 use crate::delivery::order::{Key, Place, Spot};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The version of the table, which `user_version` holds.
@@ -273,13 +273,22 @@ pub(super) fn route(connection: &Connection, routes: &[String]) -> rusqlite::Res
     for stored in stored {
         if routes.iter().any(|route| route.as_bytes() == stored) {
             let unpark = "update notification set parked = null where route = cast(?1 as text) and parked = ?2";
-            rerouted.unparked += connection.execute(unpark, params![stored, no_route])?;
+            let unparked = connection.execute(unpark, params![stored, no_route])?;
+            note(&mut rerouted.unparked, &stored, unparked);
         } else {
             let park = "update notification set parked = ?2 where route = cast(?1 as text) and parked is null";
-            rerouted.parked += connection.execute(park, params![stored, no_route])?;
+            let parked = connection.execute(park, params![stored, no_route])?;
+            note(&mut rerouted.parked, &stored, parked);
         }
     }
     Ok(rerouted)
+}
+
+fn note(counts: &mut BTreeMap<String, u64>, route: &[u8], count: usize) {
+    if count > 0 {
+        let route = String::from_utf8_lossy(route).into_owned();
+        *counts.entry(route).or_default() += count as u64;
+    }
 }
 
 /// Deletes the oldest parked notification, and returns it.
@@ -321,6 +330,44 @@ fn changes(connection: &Connection, id: i64) -> rusqlite::Result<Seen> {
             .prepare_cached(commands)?
             .query_row([], |row| row.get(0))?,
     })
+}
+
+/// Returns the numbers of notifications.
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
+    Ok(Counts {
+        waiting: waiting_counts(connection)?,
+        parked: parked(connection)?,
+    })
+}
+
+/// Returns the numbers of those that wait. Only indexes are read: the rows are large.
+fn waiting_counts(connection: &Connection) -> rusqlite::Result<Vec<WaitingCount>> {
+    let select = "select route, count(*), min(received) from notification indexed by in_order
+        where id not in (select id from notification indexed by set_aside where parked is not null)
+        group by route";
+    let read = |row: &Row<'_>| {
+        Ok(WaitingCount {
+            route: text(row, 0)?.into_owned(),
+            count: row.get::<_, i64>(1)?.try_into().unwrap_or_default(),
+            oldest: row.get(2)?,
+        })
+    };
+    connection
+        .prepare_cached(select)?
+        .query_map([], read)?
+        .collect()
+}
+
+/// Returns those of `ids` that are there.
+pub(super) fn present(connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
+    let mut select = connection.prepare_cached("select 1 from notification where id = ?1")?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        if select.exists([id])? {
+            found.push(*id);
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the numbers of parked notifications.

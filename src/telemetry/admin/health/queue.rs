@@ -1,7 +1,7 @@
 //! Judges the queue, and describes its problems with what to do about them.
 
 use super::{Level, StatusFinding};
-use crate::delivery::{Delivery, RouteState};
+use crate::delivery::{Delivery, ParkedCount, RouteState};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,14 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
     findings.extend(figures.damaged().as_deref().map(damaged));
     findings.extend(nearly_full(size, limit));
     for (route, state) in delivery.routes() {
-        findings.extend(waiting(&route, &state, now));
+        findings.extend(waiting(&route, &state, figures.is_delivering(), now));
     }
-    let number = figures.parked().iter().map(|parked| parked.count).sum();
-    findings.extend(parked(number));
+    let (without_route, others): (Vec<_>, Vec<_>) = figures
+        .parked()
+        .into_iter()
+        .partition(ParkedCount::has_no_route);
+    findings.extend(without_route.iter().map(has_no_route));
+    findings.extend(parked(others.iter().map(|parked| parked.count).sum()));
     findings
 }
 
@@ -49,18 +53,24 @@ fn nearly_full(size: i64, limit: i64) -> Option<StatusFinding> {
     (size > limit / 5 * 4).then(|| finding(Level::Warning, text))
 }
 
-fn waiting(route: &str, state: &RouteState, now: SystemTime) -> Option<StatusFinding> {
+fn waiting(
+    route: &str,
+    state: &RouteState,
+    is_delivering: bool,
+    now: SystemTime,
+) -> Option<StatusFinding> {
     let age = age(state.oldest?, now);
     if state.down.is_none() && age < LONG {
         return None;
     }
     let why = match state.down {
         Some(_) => "its application takes none",
+        None if !is_delivering => "another process delivers them",
         None => "they are not taken",
     };
     let text = format!(
-        "{} of {route} wait, the oldest for {}: {why}. `queue list --route {route}` shows them.",
-        count(state.waiting),
+        "{}, the oldest for {}: {why}. `queue list --route {route}` shows them.",
+        count(state.waiting, route),
         duration(age)
     );
     Some(finding(Level::Warning, text))
@@ -79,6 +89,15 @@ fn parked(parked: u64) -> Option<StatusFinding> {
     (parked > 0).then(|| finding(Level::Warning, text))
 }
 
+fn has_no_route(parked: &ParkedCount) -> StatusFinding {
+    let text = format!(
+        "Parked because {route} is not in the configuration: {count}. `queue list --route {route}` shows them, and they are sent once it is back.",
+        route = parked.route,
+        count = parked.count,
+    );
+    finding(Level::Warning, text)
+}
+
 fn finding(level: Level, text: String) -> StatusFinding {
     StatusFinding {
         level,
@@ -87,10 +106,10 @@ fn finding(level: Level, text: String) -> StatusFinding {
     }
 }
 
-fn count(number: usize) -> String {
+fn count(number: usize, route: &str) -> String {
     match number {
-        1 => "1 notification".to_owned(),
-        _ => format!("{number} notifications"),
+        1 => format!("1 notification of {route} waits"),
+        _ => format!("{number} notifications of {route} wait"),
     }
 }
 
@@ -115,8 +134,8 @@ mod tests {
             down,
             ..RouteState::default()
         };
-        assert_eq!(waiting("/a", &RouteState::default(), now), None);
-        assert_eq!(waiting("/a", &state(59, None), now), None);
+        assert_eq!(waiting("/a", &RouteState::default(), true, now), None);
+        assert_eq!(waiting("/a", &state(59, None), true, now), None);
         for (state, part) in [
             (state(60, None), "for 60 s: they are not taken"),
             (
@@ -126,9 +145,26 @@ mod tests {
             (state(600, None), "for 10 min"),
             (state(7200, None), "for 2 h"),
         ] {
-            let text = waiting("/a", &state, now).unwrap().text;
+            let text = waiting("/a", &state, true, now).unwrap().text;
             assert!(text.contains(part), "{text}");
         }
+        let elsewhere = waiting("/a", &state(60, None), false, now).unwrap().text;
+        assert!(elsewhere.contains("another process"), "{elsewhere}");
+    }
+
+    #[test]
+    fn what_is_parked_for_want_of_a_route_has_a_line_for_each_route() {
+        let parked = ParkedCount {
+            route: "/old".into(),
+            reason: "no_route".into(),
+            count: 3,
+        };
+        let text = has_no_route(&parked).text;
+        assert!(
+            text.contains("/old is not in the configuration: 3."),
+            "{text}"
+        );
+        assert!(text.contains("`queue list --route /old`"), "{text}");
     }
 
     #[test]

@@ -122,9 +122,8 @@
     const items = [];
     if (queue.problem !== null) items.push(fact("The file", "bad", "cannot be written", queue.problem));
     if (queue.damaged !== null) items.push(fact("A damaged file", "warning", "set aside", queue.damaged));
-    if (queue.delivering) items.push(...queue.routes.map(waitingRow));
-    else items.push(fact("Delivery", "quiet", "elsewhere", "Another process delivers what is stored. This one stores, and takes over."));
-    return [...items, ...queue.parked.map(parkedRow), sizeRow(queue)];
+    if (!queue.delivering) items.push(fact("Delivery", "quiet", "elsewhere", "Another process delivers what is stored. This one stores, and takes over."));
+    return [...items, ...queue.routes.map(waitingRow), ...queue.parked.map(parkedRow), sizeRow(queue)];
   };
 
   // What each part of the page shows, and how. A part is made anew only if what it shows has changed.

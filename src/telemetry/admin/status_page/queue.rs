@@ -27,13 +27,12 @@ fn content(queue: &QueueStatus) -> Markup {
             @if let Some(damaged) = &queue.damaged {
                 (row("A damaged file", "warning", "set aside", html! { (damaged) }))
             }
-            @if queue.delivering {
-                @for route in &queue.routes { (route_row(route)) }
-            } @else {
+            @if !queue.delivering {
                 (row("Delivery", "quiet", "elsewhere", html! {
                     "Another process delivers what is stored. This one stores, and takes over."
                 }))
             }
+            @for route in &queue.routes { (route_row(route)) }
             @for parked in &queue.parked { (parked_row(parked)) }
             (size_row(queue))
         }

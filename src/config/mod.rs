@@ -38,6 +38,8 @@ pub use files::NETDATA_ROOT_CA;
 pub(crate) use files::{certificates_in, read_certificates, system_authorities};
 pub use key_pair::read_identity;
 pub(crate) use lints::renewal_margin;
+#[cfg(feature = "cli")]
+pub(crate) use load::usual_files;
 pub(crate) use queue::{DeliveryMode, QueueSettings};
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;

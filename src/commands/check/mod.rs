@@ -1,6 +1,7 @@
 //! `check`: a summary of a configuration, and the reachability of the servers it names.
 
 mod acme;
+mod queue;
 mod reachability;
 mod summary;
 
@@ -42,6 +43,7 @@ impl CheckArguments {
 /// Returns warnings that depend on the environment.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
     let mut warnings = acme::warnings(loaded);
+    warnings.extend(queue::warnings(loaded));
     warnings.extend(reachability::warnings(loaded));
     warnings
 }

@@ -28,6 +28,8 @@ use consistency::Sections;
 use limits::{limits, warn_of_large_bodies};
 use listen::listen;
 use queue::demand_queue;
+#[cfg(feature = "cli")]
+pub(crate) use queue::usual_files;
 use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The directory that systemd makes for a service.
 const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
+/// That directory, for the unit that comes with the program.
+const STATE_OF_UNIT: &str = "/var/lib/netdata-webhook-proxy";
+
 /// The name of the file in that directory.
 const FILE_NAME: &str = "queue.db";
 
@@ -76,7 +79,9 @@ fn deliveries(table: &mut TableReader<'_>) -> usize {
 fn default_path(table: &TableReader<'_>) -> Option<PathBuf> {
     let path = state_directory().map(|directory| directory.join(FILE_NAME));
     if path.is_none() {
-        let message = "missing; name a file, such as \"/var/lib/netdata-webhook-proxy/queue.db\", or set StateDirectory= in the unit";
+        let message = format!(
+            "missing; name a file, such as \"{STATE_OF_UNIT}/{FILE_NAME}\", or set StateDirectory= in the unit"
+        );
         table.complain("path", message);
     }
     path
@@ -87,6 +92,16 @@ fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var(STATE_DIRECTORY).ok()?;
     let first = directories.split(':').next()?;
     (!first.is_empty()).then(|| PathBuf::from(first))
+}
+
+/// Returns the files that a queue has where none is named: of this service, and of the unit that
+/// comes with the program.
+#[cfg(feature = "cli")]
+pub(crate) fn usual_files() -> Vec<PathBuf> {
+    let directories = state_directory().into_iter().chain([STATE_OF_UNIT.into()]);
+    directories
+        .map(|directory| directory.join(FILE_NAME))
+        .collect()
 }
 
 /// Reads `delivery` of a route of this kind.

@@ -7,6 +7,9 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+/// The reason why something is parked whose route is not in the configuration.
+const NO_ROUTE: &str = "no_route";
+
 /// A change of notifications that are named by their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -60,7 +63,13 @@ pub(super) fn run(
     for (id, one) in &missed {
         telemetry::say(format_args!("error: {id} {}", reason(one.as_ref())));
     }
-    warn_without_proxy(store, change, done.len());
+    if change == Change::Retry {
+        let parked = done
+            .iter()
+            .filter_map(|(_, one)| one.as_ref()?.parked.as_deref());
+        warn_without_route(parked.filter(|parked| *parked == NO_ROUTE).count());
+        warn_without_proxy(store, done.len());
+    }
     Ok(missed.is_empty())
 }
 
@@ -96,13 +105,15 @@ pub(super) fn retry_parked(
     is_json: bool,
     out: &mut impl Write,
 ) -> Result<bool, QueueError> {
+    let without_route = store.count_parked(route, NO_ROUTE)?;
     let count = store.retry_parked(route)?;
     match is_json {
         true => writeln!(out, "{}", json!({ "count": count }))?,
         false => writeln!(out, "retried: {count}")?,
     }
     out.flush()?;
-    warn_without_proxy(store, Change::Retry, count);
+    warn_without_route(without_route);
+    warn_without_proxy(store, count);
     Ok(true)
 }
 
@@ -116,8 +127,16 @@ fn reason(one: Option<&Listed>) -> &'static str {
     }
 }
 
-fn warn_without_proxy(store: &OperatorStore, change: Change, count: usize) {
-    if change == Change::Retry && count > 0 && !store.is_served() {
+fn warn_without_route(count: usize) {
+    if count > 0 {
+        telemetry::say(format_args!(
+            "{count} of them were parked because their route is not in the configuration: they are parked again unless it is back"
+        ));
+    }
+}
+
+fn warn_without_proxy(store: &OperatorStore, count: usize) {
+    if count > 0 && !store.is_served() {
         telemetry::say("no running proxy delivers them: they are sent once it starts");
     }
 }

@@ -1,17 +1,26 @@
 //! The file of the queue: where it may be, and what happens when it is not as it should be.
 
-use super::{Scene, alert, config, receives};
-use crate::support::{Edit as _, Origin, Pki, Proxy};
+use super::{Scene, alert, config, queue_status, receives};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy};
+use rusqlite::Connection;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What `check` says about `config`, and how it ends.
 fn check(config: &str) -> (Option<i32>, String) {
+    check_with(config, &[])
+}
+
+/// Likewise, with these variables in its environment.
+fn check_with(config: &str, variables: &[(&str, PathBuf)]) -> (Option<i32>, String) {
     let path = Proxy::write(Pki::shared(), config);
     let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
         .args(["check", "--config"])
         .arg(path)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     (
@@ -51,6 +60,55 @@ fn a_route_that_stores_needs_a_queue_with_a_directory() {
             assert!(said.contains(expected), "{expected}: {said}");
         }
     }
+}
+
+#[test]
+fn credentials_that_would_be_stored_are_warned_of() {
+    let origin = Origin::spawn();
+    let directory = tempfile::tempdir().unwrap();
+    let stored = "Authorization headers are stored";
+    for (delivery, is_said) in [("fallback", true), ("queue", true), ("direct", false)] {
+        let config = config(&origin, &directory, delivery, "");
+        let key = "delivery = ";
+        let config = config.edit(key, &format!("forward_authorization = true\n{key}"));
+        let (code, said) = check(&config);
+        assert_eq!((code, said.contains(stored)), (Some(0), is_said), "{said}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_warned_of() {
+    let origin = Origin::spawn();
+    let directory = tempfile::tempdir().unwrap();
+    let size = format!("max_size = {}", i64::MAX);
+    let (code, said) = check(&config(&origin, &directory, "fallback", &size));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("queue.max_size: the disk has "), "{said}");
+}
+
+/// `[queue]` is gone from the configuration: what waits is not sent, which `check` says.
+#[test]
+fn notifications_in_a_queue_that_is_configured_no_longer_are_warned_of() {
+    let mut scene = Scene::new("queue", "");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.stores(&alert("n", "clear"));
+    scene.proxy.signal("TERM");
+    scene.proxy.wait();
+    let directory = scene.directory.path().to_owned();
+    let variables = [("STATE_DIRECTORY", directory)];
+    let without = Proxy::config(&scene.origin, "require", "");
+    let (code, said) = check_with(&without, &variables);
+    assert_eq!(code, Some(0), "{said}");
+    let file = scene.file();
+    let left = format!(
+        "queue: missing, and 2 notifications in {} are not sent",
+        file.display()
+    );
+    assert!(said.contains(&left), "{said}");
+    scene.asks(&["drop", "1", "2"]);
+    let (_, said) = check_with(&without, &variables);
+    assert!(!said.contains("queue"), "{said}");
 }
 
 #[test]
@@ -105,22 +163,88 @@ fn a_reload_changes_the_limits_but_not_the_file() {
 }
 
 #[test]
+fn what_waits_goes_to_the_upstream_that_its_route_has_now() {
+    let scene = Scene::new("queue", "");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.stores(&alert("n", "clear"));
+    let other = Origin::spawn();
+    let text = fs::read_to_string(&scene.proxy.config).unwrap();
+    scene
+        .proxy
+        .reload(&text.edit(&scene.origin.url, &other.url));
+    receives(&other, &["n-critical", "n-clear"]);
+    scene.origin.received_nothing();
+}
+
+/// The clock was an hour ahead when the first one came.
+#[test]
+fn a_clock_that_is_put_back_changes_no_order() {
+    let mut scene = Scene::new("queue", "");
+    scene.origin.stop();
+    scene.stores(&alert("n", "critical"));
+    scene.proxy.signal("TERM");
+    scene.proxy.wait();
+    let database = Connection::open(scene.file()).unwrap();
+    let ahead = "update notification set received = received + 3600000000000";
+    assert_eq!(database.execute(ahead, []), Ok(1));
+    database.close().unwrap();
+    scene.start();
+    scene.stores(&alert("n", "clear"));
+    scene.origin.start();
+    receives(&scene.origin, &["n-critical", "n-clear"]);
+}
+
+#[test]
 fn notifications_of_a_route_that_is_gone_wait_until_it_is_back() {
     let scene = Scene::new("queue", "");
     scene.origin.stop();
     scene.stores(&alert("n", "critical"));
+    scene.stores(&alert("n", "clear"));
     let text = fs::read_to_string(&scene.proxy.config).unwrap();
     scene
         .proxy
         .reload(&text.edit("/webhooks/netdata", "/other"));
+    let line = scene.proxy.wait_for_event("queue_route_gone");
     assert!(
-        scene
-            .proxy
-            .wait_for_event("queue_route_gone")
-            .contains("count=1")
+        line.contains("route=\"/webhooks/netdata\" count=2"),
+        "{line}"
     );
+    let operator = Operator::of(&scene.proxy);
+    let count = "queue_parked_total{reason=\"no_route\",route=\"/webhooks/netdata\"}";
+    operator.wait_for(count, 2.0);
+    let waiting = "queue_messages{route=\"/webhooks/netdata\",state=\"waiting\"}";
+    operator.wait_for(waiting, 0.0);
+    let finding = "Parked because /webhooks/netdata is not in the configuration: 2.";
+    assert_eq!(
+        operator
+            .get("/api/status.json")
+            .body
+            .matches(finding)
+            .count(),
+        1
+    );
+    let parked = &queue_status(&operator)["parked"][0];
+    assert_eq!(
+        (&parked["reason"], &parked["count"]),
+        (&json!("no_route"), &json!(2))
+    );
+    // Sent again, they are parked again.
+    for (count, arguments) in [&["retry", "1"][..], &["retry", "--all"]]
+        .into_iter()
+        .enumerate()
+    {
+        let output = scene.queue(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("{} of them were parked because their route", count + 1);
+        assert!(said.contains(&expected), "{said}");
+        let line = scene.proxy.wait_for_events("queue_route_gone", count + 2);
+        assert!(line.contains(&format!("count={}", count + 1)), "{line}");
+    }
     scene.origin.start();
     scene.proxy.reload(&text);
-    scene.proxy.wait_for_event("queue_route_back");
-    receives(&scene.origin, &["n-critical"]);
+    let line = scene.proxy.wait_for_event("queue_route_back");
+    assert!(line.contains("count=2"), "{line}");
+    receives(&scene.origin, &["n-critical", "n-clear"]);
+    assert!(!operator.get("/api/status.json").body.contains(finding));
 }

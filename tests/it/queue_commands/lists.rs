@@ -44,6 +44,9 @@ fn a_table_says_what_waits_and_why() {
         part(5, "parked: operator");
         part(6, "alert, critical: �[2J�a�b xxxx");
         assert!(table.contains("\nWaiting: 2. Parked: 1.\n"), "{table}");
+        let summary = "\n/webhooks/netdata: 2 wait, the oldest for ";
+        assert!(table.contains(summary), "{table}");
+        assert!(table.contains("last error: cannot connect"), "{table}");
         assert!(table.contains("queue retry --all"), "{table}");
         assert_eq!(table.contains("No running proxy"), !is_running, "{table}");
         if is_running {

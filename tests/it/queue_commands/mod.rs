@@ -28,7 +28,7 @@ impl Scene {
     }
 
     /// `queue` with `arguments`.
-    fn queue(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn queue(&self, arguments: &[&str]) -> Command {
         let mut command = program();
         command.args(["queue", "--config"]);
         command.arg(&self.proxy.config).args(arguments);

@@ -102,6 +102,20 @@ impl OperatorStore {
         self.change(|connection| connection.execute(&change, params![route, true]))
     }
 
+    /// Returns the number of notifications that `route` selects and that are parked for this reason.
+    pub(crate) fn count_parked(
+        &self,
+        route: Option<&str>,
+        reason: &str,
+    ) -> rusqlite::Result<usize> {
+        let select =
+            "select count(*) from notification where (?1 is null or route = ?1) and parked = ?2";
+        let count = self
+            .connection
+            .query_row(select, params![route, reason], |row| row.get::<_, u32>(0));
+        count.map(|count| count as usize)
+    }
+
     /// Parks notifications that wait. Returns the ids of those that did.
     pub(crate) fn park(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
         let reason = Parking::Operator.as_str();

@@ -34,7 +34,10 @@ fn what_the_application_does_not_take_is_stored_and_delivered_in_order() {
     scene.proxy.wait_for_log("outcome=\"queued\"");
     scene.origin.start();
     scene.origin.wait_for(3);
-    scene.proxy.wait_for_event("queue_outage_ended");
+    let ended = scene.proxy.wait_for_event("queue_outage_ended");
+    for number in [" seconds=", " waiting="] {
+        assert!(ended.contains(number), "{ended}");
+    }
     let received = scene.origin.received();
     let of_n = received
         .iter()
@@ -44,7 +47,18 @@ fn what_the_application_does_not_take_is_stored_and_delivered_in_order() {
     // The first attempt of the first one was direct.
     assert_ne!(of_n[0].header("X-Netdata-Attempt"), "1");
     // And from then on, directly again.
-    drained(&Operator::of(&scene.proxy));
+    let operator = Operator::of(&scene.proxy);
+    drained(&operator);
+    let metrics = operator.metrics();
+    for (series, expected) in [
+        ("queue_stored_total{reason=\"down\"", 2.0),
+        ("queue_stored_total{reason=\"order\"", 1.0),
+        ("queue_deliveries_total{outcome=\"delivered\"", 3.0),
+    ] {
+        let found = metrics.iter().find(|(name, _)| name.starts_with(series));
+        assert_eq!(found.map(|(_, value)| *value), Some(expected), "{series}");
+    }
+    assert_eq!(scene.proxy.events("queue_outage_began").len(), 1);
     assert_eq!(scene.sender.post(&alert("n", "warning")).status, 200);
 }
 

@@ -1,15 +1,20 @@
 /* Lets calls to the files of a queue fail. The file "armed" in FAULT_DIRECTORY says which: a kind,
- * and which call of it from then on; 0 is every one. It is removed when that call has come.
+ * the call of it from then on, and how many in a row; call 0 is every one. It is removed when the
+ * last of these calls has come.
  *
- *   fsync   fails with EIO
- *   lost    the same, and what was written since the last one is gone, as with btrfs
- *   pwrite  writes half, then fails with ENOSPC
- *   pread   fails with EIO
- *   torn    writes half, then the process is killed
+ *   fsync      fails with EIO
+ *   lost       the same, and what was written since the last one is gone, as with btrfs
+ *   forgotten  the same, and what was written since the last one is read as it was written, but the
+ *              disk will never have it: the system takes it for written, as with ext4
+ *   pwrite     writes half, then fails with ENOSPC
+ *   pread      fails with EIO
+ *   torn       writes half, then the process is killed
+ *   cut        the power is cut: the process is killed, and the files are as the disk has them
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -28,29 +33,36 @@ typedef ssize_t (*read_call)(int, void *, size_t, off64_t);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int calls;
 
-/* What was there before each write that has not been synchronised. */
-struct before {
-  struct before *next;
+#define PAGE 4096
+
+/* A page that was written, with what the disk has of it until it is synchronised. */
+struct page {
+  struct page *next;
+  char *path;
   ino_t inode;
   off64_t offset, end;
-  size_t length;
-  char bytes[];
+  int is_forgotten;
+  char bytes[PAGE];
 };
-static struct before *unsynchronised;
+static struct page *pages;
+
+static int find_path(int fd, char *path) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, PATH_MAX - 1);
+  path[length < 0 ? 0 : length] = 0;
+  return length > 0;
+}
 
 static int is_queue(int fd) {
-  char link[64], path[PATH_MAX];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t length = readlink(link, path, sizeof path - 1);
-  if (length < 0) return 0;
-  path[length] = 0;
-  return strstr(path, "/queue.db") != NULL;
+  char path[PATH_MAX];
+  return find_path(fd, path) && strstr(path, "/queue.db") != NULL;
 }
 
 static int is_due(int fd, const char *kind) {
   const char *directory = getenv("FAULT_DIRECTORY");
   char path[PATH_MAX], armed[16] = "";
-  int at = 0, is_it = 0;
+  int at = 0, count = 1, is_it = 0;
   if (!directory || !is_queue(fd)) return 0;
   snprintf(path, sizeof path, "%s/armed", directory);
   pthread_mutex_lock(&lock);
@@ -58,11 +70,11 @@ static int is_due(int fd, const char *kind) {
   if (!file) {
     calls = 0;
   } else {
-    int read = fscanf(file, "%15s %d", armed, &at);
+    int read = fscanf(file, "%15s %d %d", armed, &at, &count);
     fclose(file);
-    if (read == 2 && strcmp(armed, kind) == 0) {
-      is_it = at == 0 || ++calls == at;
-      if (is_it && at != 0) {
+    if (read >= 2 && strcmp(armed, kind) == 0) {
+      is_it = at == 0 || ++calls >= at;
+      if (is_it && at != 0 && calls == at + count - 1) {
         unlink(path);
         calls = 0;
       }
@@ -72,53 +84,100 @@ static int is_due(int fd, const char *kind) {
   return is_it;
 }
 
+static void remember_page(int fd, const char *path, const struct stat *now, off64_t offset) {
+  for (struct page *page = pages; page; page = page->next) {
+    if (page->inode == now->st_ino && page->offset == offset) {
+      page->is_forgotten = 0;
+      return;
+    }
+  }
+  struct page *page = calloc(1, sizeof *page);
+  if (!page || !(page->path = strdup(path))) abort();
+  page->inode = now->st_ino;
+  page->offset = offset;
+  page->end = now->st_size;
+  if (REAL(read_call, "pread64")(fd, page->bytes, PAGE, offset) < 0) abort();
+  page->next = pages;
+  pages = page;
+}
+
 static void remember(int fd, size_t length, off64_t offset) {
   struct stat now;
-  if (!is_queue(fd) || fstat(fd, &now) != 0) return;
-  struct before *before = calloc(1, sizeof *before + length);
-  if (!before) abort();
-  before->inode = now.st_ino;
-  before->offset = offset;
-  before->end = now.st_size;
-  ssize_t read = REAL(read_call, "pread64")(fd, before->bytes, length, offset);
-  before->length = read < 0 ? 0 : (size_t)read;
+  char path[PATH_MAX];
+  if (length == 0 || !is_queue(fd) || fstat(fd, &now) != 0 || !find_path(fd, path)) return;
   pthread_mutex_lock(&lock);
-  before->next = unsynchronised;
-  unsynchronised = before;
+  off64_t first = offset - offset % PAGE;
+  for (off64_t at = first; at < offset + (off64_t)length; at += PAGE)
+    remember_page(fd, path, &now, at);
   pthread_mutex_unlock(&lock);
 }
 
-/* Forgets what was written to a file, or undoes it. */
-static void settle(int fd, int is_undone) {
+static void restore(int fd, const struct page *page, off64_t end) {
+  off64_t left = end - page->offset;
+  size_t length = left < PAGE ? (left < 0 ? 0 : (size_t)left) : PAGE;
+  if (REAL(write_call, "pwrite64")(fd, page->bytes, length, page->offset) < 0) abort();
+}
+
+/* What becomes of what was written to a file. */
+enum end { SYNCHRONISED, UNDONE, FORGOTTEN };
+
+static void settle(int fd, enum end end) {
   struct stat now;
+  off64_t smallest = LLONG_MAX;
   if (fstat(fd, &now) != 0) return;
   pthread_mutex_lock(&lock);
-  for (struct before **at = &unsynchronised; *at;) {
-    struct before *before = *at;
-    if (before->inode != now.st_ino) {
-      at = &before->next;
+  for (struct page **at = &pages; *at;) {
+    struct page *page = *at;
+    if (page->inode != now.st_ino || page->is_forgotten) {
+      at = &page->next;
       continue;
     }
-    if (is_undone) {
-      if (REAL(write_call, "pwrite64")(fd, before->bytes, before->length, before->offset) < 0 ||
-          ftruncate(fd, before->end) != 0)
-        abort();
+    if (end == FORGOTTEN) {
+      page->is_forgotten = 1;
+      continue;
     }
-    *at = before->next;
-    free(before);
+    if (end == UNDONE) {
+      restore(fd, page, now.st_size);
+      if (page->end < smallest) smallest = page->end;
+    }
+    *at = page->next;
+    free(page->path);
+    free(page);
   }
+  if (smallest < now.st_size && ftruncate(fd, smallest) != 0) abort();
   pthread_mutex_unlock(&lock);
+}
+
+static void cut(void) {
+  pthread_mutex_lock(&lock);
+  for (struct page *page = pages; page; page = page->next) {
+    struct stat now;
+    int fd = open(page->path, O_WRONLY);
+    /* It may have been deleted, and made anew. */
+    if (fd < 0 || fstat(fd, &now) != 0 || now.st_ino != page->inode) continue;
+    restore(fd, page, now.st_size);
+  }
+  kill(getpid(), SIGKILL);
 }
 
 static int synchronise(int fd, const char *name) {
-  int is_lost = is_due(fd, "lost");
-  if (is_lost || is_due(fd, "fsync")) {
-    if (is_lost) settle(fd, 1);
+  static const struct {
+    const char *kind;
+    enum end end;
+  } failures[] = {{"lost", UNDONE}, {"forgotten", FORGOTTEN}};
+  if (is_due(fd, "cut")) cut();
+  for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+    if (!is_due(fd, failures[i].kind)) continue;
+    settle(fd, failures[i].end);
+    errno = EIO;
+    return -1;
+  }
+  if (is_due(fd, "fsync")) {
     errno = EIO;
     return -1;
   }
   int result = REAL(int (*)(int), name)(fd);
-  if (result == 0) settle(fd, 0);
+  if (result == 0) settle(fd, SYNCHRONISED);
   return result;
 }
 
@@ -128,6 +187,7 @@ int fdatasync(int fd) { return synchronise(fd, "fdatasync"); }
 
 static ssize_t put(int fd, const void *bytes, size_t length, off64_t offset) {
   write_call real = REAL(write_call, "pwrite64");
+  if (is_due(fd, "cut")) cut();
   if (is_due(fd, "torn")) {
     if (real(fd, bytes, length / 2, offset) >= 0) kill(getpid(), SIGKILL);
   }

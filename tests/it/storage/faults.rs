@@ -4,6 +4,7 @@
 use super::{
     Alert, config, is_sound, kill, number, receives_all, run, sender, set_aside, write_back,
 };
+use crate::queue::{queue_card, queue_status};
 use crate::support::{Operator, Origin, PATIENCE, Proxy, eventually, is_event, preloadable};
 use std::fs;
 use std::path::PathBuf;
@@ -57,8 +58,13 @@ impl Faulty {
 
     /// Lets the `at`th call of a kind fail from now on, or every one if that is 0.
     fn arm(&self, kind: &str, at: usize) {
+        self.arm_several(kind, at, 1);
+    }
+
+    /// Likewise, with `count` calls in a row.
+    fn arm_several(&self, kind: &str, at: usize, count: usize) {
         let next = self.directory.path().join("next");
-        fs::write(&next, format!("{kind} {at}")).unwrap();
+        fs::write(&next, format!("{kind} {at} {count}")).unwrap();
         fs::rename(next, self.armed()).unwrap();
     }
 
@@ -138,6 +144,42 @@ fn a_synchronisation_that_fails_is_no_acknowledgement() {
         };
         assert!(fail_each(&faulty, kind) > 0, "{kind}");
     }
+}
+
+/// What could not be synchronised is read as it was written, and is lost with the power. What is
+/// acknowledged later must not depend on it: the log must have been written back before. Closing the
+/// file writes it back as well, so that this has to fail, too.
+#[test]
+fn nothing_is_acknowledged_on_top_of_what_a_failed_synchronisation_has_left() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    faulty.origin.stop();
+    let (mut alert, mut acknowledged) = (Alert::of("n"), Vec::new());
+    for failures in 1..=number(FAULTS_VARIABLE, FAULTS) {
+        let mut proxy = faulty.run();
+        let mut connection = sender(&proxy).connect().unwrap();
+        for _ in 0..3 {
+            acknowledged.extend(alert.post(&mut connection).unwrap());
+        }
+        faulty.arm_several("forgotten", 1, failures);
+        while !faulty.has_failed() {
+            acknowledged.extend(alert.post(&mut connection).unwrap());
+        }
+        for _ in 0..3 {
+            acknowledged.extend(alert.post(&mut connection).unwrap());
+        }
+        faulty.arm("cut", 1);
+        assert!(alert.post(&mut connection).is_err(), "the power is on");
+        proxy.wait();
+    }
+    let count = acknowledged.len();
+    assert!(count >= 6 * number(FAULTS_VARIABLE, FAULTS), "{count}");
+    faulty.origin.start();
+    let proxy = faulty.run();
+    receives_all(&faulty.origin, &proxy, &acknowledged);
+    faulty.nothing_is_set_aside();
+    eprintln!("{count} acknowledged around failures before a power cut, none lost");
 }
 
 #[test]
@@ -230,6 +272,40 @@ fn a_read_that_fails_delays_a_delivery_and_loses_nothing() {
     receives_all(&faulty.origin, &proxy, &acknowledged);
 }
 
+/// A command of an operator is noticed although any of the reads fails that follow it.
+#[test]
+fn what_cannot_be_read_after_a_command_is_read_again() {
+    let Some(faulty) = Faulty::new("queue") else {
+        return;
+    };
+    faulty.origin.stop();
+    let proxy = faulty.run();
+    let operator = Operator::of(&proxy);
+    let mut connection = sender(&proxy).connect().unwrap();
+    let mut alert = Alert::of("n");
+    for _ in 0..3 {
+        alert.post(&mut connection).unwrap().unwrap();
+    }
+    let mut failures = 0;
+    for at in 1..=2 * number(FAULTS_VARIABLE, FAULTS) {
+        faulty.arm("pread", at);
+        let (command, parked) = match at % 2 {
+            1 => ("park", 1.0),
+            _ => ("retry", 0.0),
+        };
+        let mut queue = Command::new(super::PROGRAM);
+        queue.args(["queue", command, "2", "--file"]);
+        let output = queue.arg(faulty.file()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let series = "queue_messages{route=\"/webhooks/netdata\",state=\"parked\"}";
+        operator.wait_for(series, parked);
+        failures += usize::from(faulty.has_failed());
+        let _ = fs::remove_file(faulty.armed());
+    }
+    assert!(failures > 0, "no read has failed");
+    eprintln!("{failures} reads have failed after commands");
+}
+
 #[test]
 fn a_disk_that_takes_nothing_for_a_while_is_reported_until_it_does() {
     let Some(faulty) = Faulty::new("queue") else {
@@ -250,10 +326,19 @@ fn a_disk_that_takes_nothing_for_a_while_is_reported_until_it_does() {
     assert_eq!(answer.status, 503, "{answer:?}");
     let page = operator.get("/").body;
     assert!(page.contains("The queue cannot be written"), "{page}");
+    let problem = || queue_status(&operator)["problem"].take();
+    let shown = problem().as_str().unwrap().to_owned();
+    assert!(shown.contains("disk I/O error"), "{shown}");
+    let card = queue_card(&operator);
+    for part in ["The file", "cannot be written", &*shown] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
     faulty.disarm();
     // Without a notification that comes, too.
     proxy.wait_for_event("queue_writable");
     assert_eq!(operator.get("/readyz").status, 200);
+    assert!(problem().is_null());
+    assert!(!queue_card(&operator).contains("cannot be written"));
     let last = post().unwrap();
     receives_all(&faulty.origin, &proxy, &[first, last]);
     assert_eq!(proxy.events("queue_unwritable").len(), 1, "once a minute");

@@ -2,6 +2,7 @@
 //! everything, the others act on each notification once.
 
 use crate::support::{Language, Pki, Proxy, Receiver, Sender, WEBHOOK, eventually};
+use std::path::Path;
 use std::process::Command;
 
 const FLAT_ALERT: &str = include_str!("bodies/flat-alert.json");
@@ -47,10 +48,18 @@ struct Scene {
 
 impl Scene {
     fn in_front_of(receiver: &Receiver) -> Self {
-        let proxy = Proxy::spawn(
-            Pki::shared(),
-            &Proxy::config_for(&receiver.url, "request", ""),
-        );
+        Self::new(&Proxy::config_for(&receiver.url, "request", ""))
+    }
+
+    /// Likewise, with a queue in `directory`.
+    fn with_queue(receiver: &Receiver, directory: &Path) -> Self {
+        let config = Proxy::config_for(&receiver.url, "request", "delivery = \"fallback\"");
+        let path = directory.join("queue.db");
+        Self::new(&format!("{config}[queue]\npath = {path:?}\n"))
+    }
+
+    fn new(config: &str) -> Self {
+        let proxy = Proxy::spawn(Pki::shared(), config);
         let netdata = Sender::to(&proxy, Some(&Pki::shared().netdata()));
         let stranger = Sender::to(&proxy, None);
         Self {
@@ -127,7 +136,32 @@ fn acts_again_when_the_same_happens_again(language: &Language) {
     });
 }
 
-/// Everything that `send` sends, as somebody would who tries a set-up.
+/// A key of a route that stores is remembered for longer than others are: for days.
+fn acts_once_however_late_it_comes_again(language: &Language) {
+    let [kept, shorter] = language.memory;
+    let Some(receiver) = Receiver::start(language, &language.careful().replace(kept, shorter))
+    else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let stores = Scene::with_queue(&receiver, directory.path());
+    let direct = Scene::in_front_of(&receiver);
+    stores.notify(NESTED_ALERT);
+    // Each receipt has a key of its own.
+    stores.notify(REACHABILITY);
+    stores.notify(REACHABILITY);
+    // That of the other route is forgotten meanwhile.
+    eventually("a second line about the same node", || {
+        direct.notify(REACHABILITY);
+        (receiver.lines().len() >= 5).then_some(())
+    });
+    stores.notify(NESTED_ALERT);
+    let mut expected = vec![NESTED_ALERT_LINE];
+    expected.extend([REACHABILITY_LINE; 4]);
+    printed_only(receiver, &expected);
+}
+
+/// Everything that `send` sends, as one does to try a set-up.
 fn receives_what_send_sends(language: &Language) {
     let Some(receiver) = Receiver::start(language, language.short()) else {
         return;
@@ -170,6 +204,7 @@ fn receives_everything_and_acts_once(language: &Language) {
     receives_what_send_sends(language);
     acts_on_each_notification_once(language);
     acts_again_when_the_same_happens_again(language);
+    acts_once_however_late_it_comes_again(language);
 }
 
 #[test]

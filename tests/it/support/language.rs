@@ -10,7 +10,8 @@ pub(crate) struct Language {
     /// Of its fenced block.
     fence: &'static str,
     file: &'static str,
-    /// For how long a key is kept, as it stands there, and a second instead.
+    /// For how long a key of a route that stores nothing is kept, as it stands there, and a second
+    /// instead.
     pub(crate) memory: [&'static str; 2],
     /// What runs a program, or what is missing here.
     prepare: fn(&Path) -> Result<Command, &'static str>,
@@ -20,13 +21,13 @@ impl Language {
     pub(crate) const FLASK: Self = Self {
         fence: "python",
         file: "receiver.py",
-        memory: ["at > 60]", "at > 1]"],
+        memory: ["else 60", "else 1"],
         prepare: prepare_python,
     };
     pub(crate) const EXPRESS: Self = Self {
         fence: "js",
         file: "receiver.js",
-        memory: ["60_000", "1_000"],
+        memory: [": 60;", ": 1;"],
         prepare: prepare_node,
     };
     pub(crate) const GO: Self = Self {
@@ -38,7 +39,7 @@ impl Language {
     pub(crate) const AXUM: Self = Self {
         fence: "rust,ignore",
         file: "receiver.rs",
-        memory: ["() < 60", "() < 1"],
+        memory: ["{ 60 }", "{ 1 }"],
         prepare: prepare_rust,
     };
 

@@ -313,11 +313,15 @@ pub(super) fn describe(connection: &Connection, id: i64) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// Returns the size of what is stored, in bytes: pages that are in use.
+/// Returns the size of what is stored, in bytes: pages that are in use. It is asked for with each
+/// notification, so that the statements are prepared once.
 pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let pages = pragma("page_count")? - pragma("freelist_count")?;
-    Ok((pages * pragma("page_size")?).cast_unsigned())
+    let pragma = |statement| {
+        let mut statement = connection.prepare_cached(statement)?;
+        statement.query_row([], |row| row.get::<_, i64>(0))
+    };
+    let pages = pragma("pragma page_count")? - pragma("pragma freelist_count")?;
+    Ok((pages * pragma("pragma page_size")?).cast_unsigned())
 }
 
 /// Returns what shows the changes of other processes.

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Pebble {
 pub(crate) struct Setup {
     /// Seconds for which certificates are valid.
     pub(crate) validity: Option<u32>,
+    /// Further profiles. Without one in an order, it takes any.
+    pub(crate) profiles: &'static str,
     /// Keys in its configuration.
     pub(crate) more: String,
     pub(crate) variables: Vec<(&'static str, String)>,
@@ -44,7 +46,7 @@ pub(crate) enum Fault {
     KillAfter(u32),
     /// Sends SIGUSR2 to this process, and passes the request on.
     Upgrade(u32),
-    /// Replaces a text of the response.
+    /// Replaces a text of the first response that has it.
     Rewrite(String, String),
 }
 
@@ -81,8 +83,13 @@ impl Pebble {
             return None;
         }
         let (validated, dns_address, listen) = (free_address(), free_address(), free_address());
+        let dns_address_of = match is_recent() {
+            true => ["-doh", "", "-dnsserver"].as_slice(),
+            false => &["-dns01"],
+        };
         let dns = Command::new("pebble-challtestsrv")
-            .args(["-dns01", &dns_address.to_string()])
+            .args(dns_address_of)
+            .arg(dns_address.to_string())
             .args([
                 "-defaultIPv4",
                 &validated.ip().to_string(),
@@ -121,10 +128,13 @@ impl Pebble {
         let validity = setup.validity.unwrap_or(90 * 24 * 60 * 60);
         let config = format!(
             "{{\"pebble\": {{\"listenAddress\": \"{listen}\", \"certificate\": {:?}, \"privateKey\": {:?}, \
-             \"httpPort\": 1, \"tlsPort\": {}, \"certificateValidityPeriod\": {validity}{} }}}}",
+             \"httpPort\": 1, \"tlsPort\": {}, \"retryAfter\": {{\"authz\": 1, \"order\": 1}}, \
+             \"certificateValidityPeriod\": {validity}, \
+             \"profiles\": {{\"default\": {{\"description\": \"d\", \"validityPeriod\": {validity}}}{}}}{} }}}}",
             path("server.pem"),
             path("server.key"),
             validated.port(),
+            setup.profiles,
             setup.more
         );
         let config = pki.write("pebble.json", &config);
@@ -197,6 +207,16 @@ impl Drop for Pebble {
     }
 }
 
+/// Returns `true` if the authority suggests when to renew (RFC 9773), and offers profiles: Debian's
+/// stable release has one of 2022, which does not.
+pub(crate) fn is_recent() -> bool {
+    static IS_RECENT: LazyLock<bool> = LazyLock::new(|| {
+        let help = Command::new("pebble-challtestsrv").arg("-help").output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stderr).contains("-dnsserver"))
+    });
+    *IS_RECENT
+}
+
 impl Relay {
     fn start(pki: &Pki, to: SocketAddr) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -239,7 +259,10 @@ impl Relay {
             let found = faults
                 .iter()
                 .position(|(part, _)| path.contains(part.as_str()));
-            found.map(|index| faults.remove(index).1)
+            found.map(|index| match &faults[index].1 {
+                rewrite @ Fault::Rewrite(..) => rewrite.clone(),
+                _ => faults.remove(index).1,
+            })
         };
         let response = match fault {
             None => self.pass(&request)?,
@@ -253,11 +276,27 @@ impl Relay {
                 kill("USR2", process)?;
                 self.pass(&request)?
             }
-            Some(Fault::Rewrite(from, to)) => rewrite(&self.pass(&request)?, &from, &to),
+            Some(Fault::Rewrite(from, to)) => {
+                let response = self.pass(&request)?;
+                let has_text = String::from_utf8_lossy(&response).contains(&from);
+                match has_text && self.has_played(&path) {
+                    true => rewrite(&response, &from, &to),
+                    false => response,
+                }
+            }
         };
         client.get_mut().write_all(&response)?;
         client.get_mut().conn.send_close_notify();
         client.get_mut().flush()
+    }
+
+    /// Removes the next fault of a path, unless another request has met it.
+    fn has_played(&self, path: &str) -> bool {
+        let mut faults = self.faults.lock().unwrap();
+        let found = faults
+            .iter()
+            .position(|(part, _)| path.contains(part.as_str()));
+        found.map(|index| faults.remove(index)).is_some()
     }
 
     /// The authority's response. It sees the host that the client asked, which is signed.

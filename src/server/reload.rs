@@ -8,7 +8,8 @@
 
 use super::accept::{Access, ConnectionHandler};
 use super::acme::AcmeSetup;
-use super::{ServerError, make_acceptor, systemd};
+use super::parts::make_acceptor;
+use super::{ServerError, systemd};
 use crate::config::{
     self, Config, ConfigError, DeliveryMode, Listen, Loaded, RevocationList, Sources,
 };

@@ -6,7 +6,7 @@ use crate::config::{Acme, Config, Domain};
 use crate::telemetry::Monitor;
 use crate::tls::PresentedCertificate;
 use crate::tls::acme::{
-    AcmeClient, Answer, Answers, Folder, Follower, Lock, Next, Orders, Store, unix_now,
+    AcmeClient, Answer, Answers, Folder, Follower, Lock, Next, Obstacles, Orders, Store, unix_now,
 };
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -15,7 +15,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::sign::CertifiedKey;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -129,7 +129,8 @@ impl Drop for Stage<'_> {
     }
 }
 
-fn stand_in() -> Result<CertifiedKey, rcgen::Error> {
+/// Returns a certificate that nothing trusts.
+pub(super) fn stand_in() -> Result<CertifiedKey, rcgen::Error> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new([SELF_TEST_NAME.to_owned()])?.self_signed(&key)?;
     let der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
@@ -148,6 +149,7 @@ pub(super) struct AcmeService {
     monitor: Arc<Monitor>,
     /// Becomes `true` when a successor serves, which then orders.
     succeeded: watch::Receiver<bool>,
+    obstacles: Mutex<Obstacles>,
 }
 
 impl AcmeService {
@@ -164,6 +166,7 @@ impl AcmeService {
             presented,
             monitor,
             succeeded,
+            obstacles: Mutex::default(),
         };
         (service, replaced)
     }
@@ -201,13 +204,23 @@ impl AcmeService {
             if let Some(issued) = follower.look(unix_now()).await {
                 self.monitor.issued(&issued.certified.cert);
             }
-            self.monitor
-                .acme(Some(follower.status(setup.is_transient).await));
+            let status = follower.status(setup.is_transient).await;
+            self.monitor.acme(Some(status.with(self.obstacles())));
             if was_bare && self.presented.certificate.get().is_some() {
                 systemd::status(SERVING);
                 was_bare = false;
             }
         }
+    }
+
+    fn obstacles(&self) -> Obstacles {
+        let obstacles = self.obstacles.lock();
+        obstacles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, obstacles: Obstacles) {
+        let noted = self.obstacles.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = obstacles;
     }
 
     /// Orders by the settings of now; never returns.
@@ -265,7 +278,7 @@ impl AcmeService {
             if lock.is_none() {
                 match orders.lock().await {
                     Ok(taken) => lock = taken,
-                    Err(error) => failure = Some(Orders::<AcmeClient>::pause(&error)),
+                    Err(pause) => failure = Some(pause),
                 }
             }
             let next = match (&lock, failure.take()) {
@@ -279,6 +292,7 @@ impl AcmeService {
                     orders.step(unix_now()).await
                 }
             };
+            self.note(orders.obstacles());
             let (wait, can_be_interrupted) = wait(next, lock.is_some());
             if !can_be_interrupted {
                 sleep(wait).await;

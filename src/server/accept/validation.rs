@@ -16,6 +16,7 @@ use crate::tls::Refusal;
 use crate::tls::acme::{Answer, HelloReader, MAX_HELLO, PROTOCOL};
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::server::ShutdownWatch;
+use rustls::ServerConfig;
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
@@ -119,38 +120,105 @@ impl ConnectionHandler {
             Deadline::after(self.gate.policy().limits().handshake_timeout.min(LIMIT));
         // Those above the number wait for their turn, as long as they may.
         let result = match deadline.wait(self.validations.acquire()).await {
-            Ok(_permit) => deadline.wait(handshake(stream, answer)).await,
+            Ok(_permit) => {
+                let handshake = handshake(stream, answer.config.clone());
+                deadline.wait(handshake).await
+            }
             Err(late) => Err(late),
         };
         let result = result.unwrap_or_else(|late| Err(io::Error::other(late)));
         // That of the self-test is neither counted nor logged.
         if self.monitor.is_ready() {
-            self.report_validation(peer, &result);
+            self.report_validation(peer, &answer.name, &result);
         }
         spare.linger().await;
     }
 
-    fn report_validation(&self, peer: SocketAddr, result: &io::Result<()>) {
+    fn report_validation(&self, peer: SocketAddr, name: &str, result: &io::Result<()>) {
         self.monitor.validation(result.is_ok());
         match result {
             Ok(()) if Repeated::ValidationAnswered.may_be_written() => {
-                info!(event = "acme_validation_answered", remote_addr = %peer.ip(), "a validation was answered");
+                info!(event = "acme_validation_answered", remote_addr = %peer.ip(), name, "a validation was answered");
             }
             Ok(()) => {}
             Err(error) => {
-                debug!(event = "acme_validation_failed", remote_addr = %peer.ip(), %error, "a validation was not answered");
+                debug!(event = "acme_validation_failed", remote_addr = %peer.ip(), name, %error, "a validation was not answered");
             }
         }
     }
 }
 
-async fn handshake(stream: L4Stream, answer: &Answer) -> io::Result<()> {
-    let mut stream = TlsAcceptor::from(answer.config.clone())
-        .accept(stream)
-        .await?;
+async fn handshake(stream: L4Stream, config: Arc<ServerConfig>) -> io::Result<()> {
+    let mut stream = TlsAcceptor::from(config).accept(stream).await?;
     // The resolver has tested it for each hello; this holds whatever the resolver did.
     if stream.get_ref().1.alpn_protocol() != Some(PROTOCOL) {
         return Err(io::Error::other("another protocol was negotiated"));
     }
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Domain;
+    use crate::server::acme::stand_in;
+    use crate::tls::PresentedCertificate;
+    use crate::tls::acme::UnreadCertificate;
+    use rustls::ClientConfig;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::ServerName;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
+    /// Makes the handshake of a client that offers `protocols` with these settings.
+    async fn shake(config: ServerConfig, protocols: &[&[u8]]) -> io::Result<()> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(UnreadCertificate))
+            .with_no_client_auth();
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = tokio::spawn(async move {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("hooks.example").unwrap();
+            let connected = TlsConnector::from(Arc::new(client))
+                .connect(name, socket)
+                .await;
+            if let Ok(mut stream) = connected {
+                // Ignore the error: the server closes the connection.
+                let _ = stream.read(&mut [0]).await;
+            }
+        });
+        let (socket, _) = listener.accept().await.unwrap();
+        let result = handshake(L4Stream::from(socket), Arc::new(config)).await;
+        client.await.unwrap();
+        result
+    }
+
+    fn answer() -> ServerConfig {
+        let domain = Domain::parse("hooks.example").unwrap();
+        let answer = Answer::new(&domain, "hooks.example", &[7; 32]).unwrap();
+        ServerConfig::clone(&answer.config)
+    }
+
+    #[tokio::test]
+    async fn a_handshake_without_the_protocol_is_none_of_a_validation() {
+        assert!(shake(answer(), &[PROTOCOL]).await.is_ok());
+        // The resolver refuses it.
+        assert!(shake(answer(), &[]).await.is_err());
+        // Whatever the resolver does.
+        let mut lax = answer();
+        let any = PresentedCertificate::of(Arc::new(stand_in().unwrap()));
+        lax.cert_resolver = Arc::new(any);
+        lax.alpn_protocols = vec![b"h2".to_vec(), PROTOCOL.to_vec()];
+        assert!(shake(lax.clone(), &[PROTOCOL]).await.is_ok());
+        for protocols in [&[][..], &[&b"h2"[..]]] {
+            let error = shake(lax.clone(), protocols).await.unwrap_err();
+            assert!(error.to_string().contains("another protocol"), "{error}");
+        }
+    }
 }

@@ -64,6 +64,8 @@ fn is_validation<'p>(mut protocols: impl Iterator<Item = &'p [u8]>) -> bool {
 /// The answer to the validation of a name.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// The name that is validated, as it is configured.
+    pub(crate) name: String,
     /// What the certificate holds.
     pub(super) digest: Vec<u8>,
     /// The settings of a handshake that ends without any data of an application.
@@ -84,6 +86,7 @@ impl Answer {
             certified: Arc::new(certified),
         };
         Ok(Self {
+            name: domain.to_string(),
             digest: digest.to_vec(),
             config: Arc::new(config(resolver)?),
         })

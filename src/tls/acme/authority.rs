@@ -1,5 +1,6 @@
 //! The authority, as orders need it: each call is one step, and can be repeated.
 
+use super::clock::ClockSkew;
 use crate::config::ExternalAccount;
 use async_trait::async_trait;
 use std::fmt;
@@ -8,6 +9,9 @@ use std::time::Duration;
 /// An authority that issues certificates.
 #[async_trait]
 pub(crate) trait Authority: Send {
+    /// Returns how far this clock is from that of the authority, if it has answered.
+    fn clock_skew(&self) -> Option<ClockSkew>;
+
     /// Creates an account, or finds the one that the key has already.
     async fn register(&mut self, request: Registration<'_>) -> Result<Registered, AcmeError>;
 

@@ -4,6 +4,7 @@ use super::authority::{
     AcmeError, Authority, ErrorKind, OrderRequest, OrderStatus, OrderView, Registered,
     Registration, RenewalWindow, ValidationView,
 };
+use super::clock::ClockSkew;
 use super::http::{DeadlineClient, LastResponse};
 use crate::config::{Acme, Domain};
 use async_trait::async_trait;
@@ -65,6 +66,10 @@ impl AcmeClient {
 
 #[async_trait]
 impl Authority for AcmeClient {
+    fn clock_skew(&self) -> Option<ClockSkew> {
+        self.http.last().clock_skew
+    }
+
     async fn register(&mut self, request: Registration<'_>) -> Result<Registered, AcmeError> {
         let contact = request.email.map(|email| format!("mailto:{email}"));
         let contact: Vec<&str> = contact.as_deref().into_iter().collect();
@@ -337,12 +342,7 @@ fn explain(error: Error, last: &LastResponse) -> AcmeError {
         error.detail = format!("{}: agree to {terms}", error.detail);
     }
     if let Some(skew) = last.clock_skew {
-        let direction = if skew > 0 { "ahead of" } else { "behind" };
-        let seconds = skew.abs();
-        error.detail = format!(
-            "{}; the clock of this machine is {seconds} s {direction} the authority's",
-            error.detail
-        );
+        error.detail = format!("{}; {skew}", error.detail);
     }
     error
 }
@@ -397,7 +397,7 @@ mod tests {
             status: Some(StatusCode::FORBIDDEN),
             retry_after: Some(Duration::from_secs(120)),
             terms: Some("https://ca.example/terms".into()),
-            clock_skew: Some(-90),
+            clock_skew: ClockSkew::of(-90),
         };
         let json =
             format!("{{\"type\": \"{PROBLEM}userActionRequired\", \"detail\": \"New terms\"}}");

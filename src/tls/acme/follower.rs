@@ -6,6 +6,7 @@ use super::issued::Issued;
 use super::records::{self, AcmeStatus, History, Names, RenewalRecord, ValidationRecord};
 use super::store::Store;
 use crate::config::Acme;
+use crate::sanitize::sanitize;
 use crate::tls::PresentedCertificate;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -96,6 +97,7 @@ impl Follower {
             info!(
                 event = "acme_certificate_installed",
                 serial = issued.serial,
+                issuer = &*sanitize(&issued.issuer),
                 not_after = issued.not_after,
                 "certificate in use"
             );
@@ -167,6 +169,7 @@ impl Follower {
             explanation: renewal.and_then(|renewal| renewal.explanation),
             store_fault: self.store_fault.clone(),
             is_transient,
+            clock_skew: None,
         }
     }
 }
@@ -174,4 +177,56 @@ impl Follower {
 /// Parses a record; one that is being repaired by the process that orders is none.
 fn parse<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Option<T> {
     serde_json::from_slice(&bytes?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Domain;
+    use crate::tls::acme::Folder;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[tokio::test]
+    async fn what_is_pending_for_a_configured_name_is_answered_and_nothing_else() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::open(state.path()).unwrap();
+        for (name, until) in [
+            ("hooks.example", NOW + 1),
+            ("over.example", NOW),
+            ("foreign.example", NOW + 1),
+        ] {
+            let record = ValidationRecord {
+                identifier: name.into(),
+                digest: "07".repeat(32),
+                order: "https://ca/order/0".into(),
+                until,
+            };
+            records::write(&folder, &records::validation(name), &record)
+                .await
+                .unwrap();
+        }
+        let domains = ["hooks.example", "over.example", "none.example"];
+        let acme = Acme {
+            domains: domains.map(|name| Domain::parse(name).unwrap()).into(),
+            email: None,
+            directory: "https://ca/directory".into(),
+            directory_ca: Vec::new(),
+            profile: None,
+            eab: None,
+            state: state.path().to_owned(),
+        };
+        let answers = Answers::default();
+        let mut follower = Follower::new(
+            Arc::new(acme),
+            Arc::new(folder),
+            PresentedCertificate::default(),
+            answers.clone(),
+        );
+        assert!(follower.look(NOW).await.is_none());
+        assert_eq!(answers.count(), 1);
+        assert!(answers.get("hooks.example").is_some());
+        follower.look(NOW + 1).await;
+        assert!(!answers.are_pending());
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Each request has a connection of its own. An order takes a dozen, every few weeks.
 
+use super::clock::ClockSkew;
 use crate::config::system_authorities;
 use bytes::Bytes;
 use http::header::{DATE, HOST, LINK, RETRY_AFTER, USER_AGENT};
@@ -37,9 +38,6 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!(
     " instant-acme"
 ));
 
-/// The time that a server may state without anything being wrong with the clock.
-const CLOCK_TOLERANCE: i64 = 60;
-
 /// What the last response said beside its body.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastResponse {
@@ -47,8 +45,8 @@ pub(super) struct LastResponse {
     pub(super) retry_after: Option<Duration>,
     /// The terms of service to agree to, if that is asked for.
     pub(super) terms: Option<String>,
-    /// How far the clock of this machine is from the authority's, in seconds, if that is far.
-    pub(super) clock_skew: Option<i64>,
+    /// The last that is known of the clock, if there was no response.
+    pub(super) clock_skew: Option<ClockSkew>,
 }
 
 /// A client that trusts the system's authorities and those of the configuration.
@@ -134,7 +132,7 @@ impl DeadlineClient {
         let mut last = io::Error::other(format!("{host} has no address"));
         for address in lookup_host((host, uri.port_u16().unwrap_or(443))).await? {
             match TcpStream::connect(address).await {
-                Ok(stream) => return self.tls.connect(name, stream).await,
+                Ok(stream) => return self.tls.connect(name, stream).await.map_err(with_hint),
                 Err(error) => last = error,
             }
         }
@@ -149,7 +147,10 @@ impl HttpClient for DeadlineClient {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let client = self.clone();
         Box::pin(async move {
-            client.note(LastResponse::default());
+            client.note(LastResponse {
+                clock_skew: client.last().clock_skew,
+                ..LastResponse::default()
+            });
             let host = request.uri().host().unwrap_or_default().to_owned();
             let response = match timeout(REQUEST_TIMEOUT, client.exchange(request)).await {
                 Ok(response) => response,
@@ -159,6 +160,21 @@ impl HttpClient for DeadlineClient {
                 .map(BytesResponse::from)
                 .map_err(|error| Error::Other(format!("{host}: {error}").into()))
         })
+    }
+}
+
+/// Adds what may be wrong here, to an error about the times in the authority's own certificate.
+fn with_hint(error: io::Error) -> io::Error {
+    use rustls::{CertificateError, Error};
+    let inner = error.get_ref().and_then(|error| error.downcast_ref());
+    match inner {
+        Some(Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        )) => io::Error::other(format!("{error}; is the clock of this machine right?")),
+        _ => error,
     }
 }
 
@@ -189,7 +205,7 @@ impl LastResponse {
             status: Some(status),
             retry_after: text(headers, RETRY_AFTER).and_then(|value| retry_after(value, now)),
             terms: headers.get_all(LINK).iter().find_map(terms),
-            clock_skew: text(headers, DATE).and_then(|value| clock_skew(value, now)),
+            clock_skew: text(headers, DATE).and_then(|date| ClockSkew::from_date(date, now)),
         }
     }
 }
@@ -207,16 +223,6 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
             Some(date.duration_since(now).unwrap_or_default())
         }
     }
-}
-
-/// Returns how far this clock is ahead of a date, unless that is near.
-fn clock_skew(date: &str, now: SystemTime) -> Option<i64> {
-    let date = httpdate::parse_http_date(date).ok()?;
-    let skew = match now.duration_since(date) {
-        Ok(ahead) => i64::try_from(ahead.as_secs()).ok()?,
-        Err(behind) => -i64::try_from(behind.duration().as_secs()).ok()?,
-    };
-    (skew.abs() > CLOCK_TOLERANCE).then_some(skew)
 }
 
 /// Returns the URL of a link to the terms of service.
@@ -253,18 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_by_more_than_a_minute_is_noticed() {
-        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        let at = |offset: i64| {
-            let seconds = 784_111_777_i64 + offset;
-            clock_skew(
-                date,
-                UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()),
-            )
+    fn a_certificate_that_is_out_of_time_may_be_the_fault_of_the_clock() {
+        use rustls::CertificateError::{Expired, NotValidYet, UnknownIssuer};
+        let told = |fault| {
+            let error = rustls::Error::InvalidCertificate(fault);
+            with_hint(io::Error::new(io::ErrorKind::InvalidData, error)).to_string()
         };
-        assert_eq!((at(0), at(60), at(-60)), (None, None, None));
-        assert_eq!((at(61), at(-3600)), (Some(61), Some(-3600)));
-        assert_eq!(clock_skew("now", UNIX_EPOCH), None);
+        for fault in [Expired, NotValidYet] {
+            assert!(told(fault).ends_with("is the clock of this machine right?"));
+        }
+        assert!(!told(UnknownIssuer).contains("clock"));
     }
 
     #[test]

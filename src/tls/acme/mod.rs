@@ -12,6 +12,8 @@
 //!   └ answer      the certificate that answers a validation
 //!  hello      whether a connection is a validation
 //!  trial      a validation that is only tried
+//!  directory  what the authority says of itself
+//!  clock      whether its time is that of this machine
 //! ```
 //!
 //! One process orders, the one that holds the lock; all that share the store follow it. What is to
@@ -21,6 +23,8 @@
 mod answer;
 mod authority;
 mod client;
+mod clock;
+mod directory;
 mod follower;
 mod hello;
 mod http;
@@ -34,12 +38,15 @@ mod unread;
 
 pub(crate) use answer::{Answer, Answers, PROTOCOL};
 pub(crate) use client::AcmeClient;
+#[cfg(test)]
+pub(crate) use clock::ClockSkew;
+pub(crate) use directory::Directory;
 pub(crate) use follower::Follower;
 pub(crate) use hello::{HelloReader, MAX_HELLO};
-pub(crate) use orders::{AcmeEvent, Next, Orders, unix_now};
-pub(crate) use records::AcmeStatus;
+pub(crate) use orders::{AcmeEvent, Next, Obstacles, Orders, unix_now};
 #[cfg(test)]
 pub(crate) use records::ProblemRecord;
-pub(crate) use store::{Folder, Lock, Store};
+pub(crate) use records::{AcmeStatus, account_url};
+pub(crate) use store::{Folder, Lock, Store, open_existing};
 pub(crate) use trial::Trial;
 pub(crate) use unread::UnreadCertificate;

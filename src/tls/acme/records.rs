@@ -1,5 +1,7 @@
 //! What is kept in the store, and under which names.
 
+use super::clock::ClockSkew;
+use super::orders::Obstacles;
 use super::store::Store;
 use crate::auth::digest;
 use crate::config::Acme;
@@ -53,6 +55,8 @@ pub(super) struct History {
     pub(super) last_success: Option<i64>,
     /// The order of the last certificate.
     pub(super) last_order: Option<String>,
+    /// The profile of the last certificate.
+    pub(super) profile: Option<String>,
 }
 
 /// The reason of a failure.
@@ -92,8 +96,27 @@ pub(crate) struct AcmeStatus {
     pub(crate) explanation: Option<String>,
     /// Why the store is of no use.
     pub(crate) store_fault: Option<String>,
+    pub(crate) clock_skew: Option<ClockSkew>,
     /// `true` if the store does not outlive the container.
     pub(crate) is_transient: bool,
+}
+
+impl AcmeStatus {
+    /// Adds what this process, as the one that orders, has met.
+    pub(crate) fn with(self, obstacles: Obstacles) -> Self {
+        Self {
+            store_fault: self.store_fault.or(obstacles.store_fault),
+            clock_skew: obstacles.clock_skew,
+            ..self
+        }
+    }
+}
+
+/// Returns the URL of the account, if the store has one that can be read.
+pub(crate) async fn account_url(store: &dyn Store, acme: &Acme) -> Option<String> {
+    let account = store.get(&Names::of(acme).account()).await.ok()??;
+    let account: AccountRecord = serde_json::from_slice(&account).ok()?;
+    Some(account.url)
 }
 
 /// The names of what is kept for one certificate.

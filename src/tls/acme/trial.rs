@@ -1,8 +1,9 @@
 //! A validation that no authority asked for, by which the way to this server is tried.
 
 use super::records::{self, ValidationRecord};
-use super::store::{Folder, Store as _};
-use crate::config::{Acme, Domain};
+use super::store::Store;
+use crate::config::Domain;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The time for which it is answered at most: the process that publishes it may end before it has
@@ -14,7 +15,7 @@ const PUBLISHED: Duration = Duration::from_millis(1200);
 
 /// A pending validation with a digest that no other server knows.
 pub(crate) struct Trial {
-    folder: Folder,
+    store: Arc<dyn Store>,
     name: String,
     digest: [u8; 32],
 }
@@ -24,26 +25,20 @@ impl Trial {
     ///
     /// # Errors
     /// If it cannot be published, or an authority validates this name right now.
-    pub(crate) async fn begin(acme: &Acme, domain: &Domain, now: i64) -> Result<Self, String> {
-        let folder = Folder::at(&acme.state);
-        if let Some(fault) = folder.fault() {
-            return Err(format!("{fault}; or run this as the user of the service"));
-        }
-        if !folder.exists() {
-            return Err(format!(
-                "the program has not run with {} yet",
-                acme.state.display()
-            ));
-        }
+    pub(crate) async fn begin(
+        store: Arc<dyn Store>,
+        domain: &Domain,
+        now: i64,
+    ) -> Result<Self, String> {
         let name = records::validation(&domain.to_string());
-        let pending = folder.get(&name).await.map_err(|error| error.to_string())?;
+        let pending = store.get(&name).await.map_err(|error| error.to_string())?;
         let pending: Option<ValidationRecord> =
             pending.and_then(|record| serde_json::from_slice(&record).ok());
         if pending.is_some_and(|record| record.until > now) {
             return Err("a validation has just been made: try again in a minute".into());
         }
         let trial = Self {
-            folder,
+            store,
             name,
             digest: rand::random(),
         };
@@ -53,7 +48,7 @@ impl Trial {
             order: String::new(),
             until: now + ANSWERED,
         };
-        records::write(&trial.folder, &trial.name, &record)
+        records::write(&*trial.store, &trial.name, &record)
             .await
             .map_err(|error| error.to_string())?;
         tokio::time::sleep(PUBLISHED).await;
@@ -75,7 +70,7 @@ impl Trial {
     /// Ends it.
     pub(crate) async fn end(self) {
         // Ignore the error: it ends by itself soon.
-        let _ = self.folder.remove(&self.name).await;
+        let _ = self.store.remove(&self.name).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::config::{Acme, Domain};
-use crate::tls::acme::{PROTOCOL, Trial, UnreadCertificate, unix_now};
+use crate::tls::acme::{PROTOCOL, Trial, UnreadCertificate, open_existing, unix_now};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig};
@@ -44,7 +44,8 @@ async fn check_domain(
         let text = format!("{domain} cannot be resolved: {error}");
         CHECK.fail(text, "add an A or AAAA record, which authorities look up")
     })?;
-    let trial = Trial::begin(acme, domain, unix_now())
+    let store = open_existing(acme).map_err(|error| CHECK.skip(error))?;
+    let trial = Trial::begin(store, domain, unix_now())
         .await
         .map_err(|error| CHECK.skip(error))?;
     let mut failure = None;

@@ -23,6 +23,9 @@ impl Findings {
 
     fn judge_certificate(&mut self, certificate: &Certificate, now: i64, is_acme: bool) {
         let left = time_left(certificate.not_after - now);
+        if let Some(wait) = wait(certificate, now) {
+            return self.judge_early(certificate.which, &certificate.name, wait);
+        }
         match level(certificate, now) {
             Level::Ok => {}
             Level::Warning => self.judge_expiring(certificate.which, &certificate.name, &left),
@@ -40,6 +43,20 @@ impl Findings {
         for text in orders::describe(acme, now) {
             self.warn(text);
         }
+    }
+
+    /// Judges one that is not valid yet: the fault may be that of the clock, so traffic goes on.
+    fn judge_early(&mut self, which: CertificateKind, name: &str, wait: i64) {
+        let what = match which {
+            CertificateKind::ClientLastSeen | CertificateKind::Crl => return,
+            CertificateKind::Server => "The server's certificate",
+            CertificateKind::Chain => "A certificate of the server's chain",
+            CertificateKind::Ca => "A trusted authority",
+        };
+        let wait = duration(wait);
+        self.warn(format!(
+            "{what} is not valid for another {wait}: {name}. Is the clock of this machine right?"
+        ));
     }
 
     fn judge_expired(&mut self, which: CertificateKind, name: &str, is_acme: bool) {
@@ -106,9 +123,16 @@ fn occurrences(refused: &RefusedCertificate) -> String {
 pub(in crate::telemetry::admin) fn level(certificate: &Certificate, now: i64) -> Level {
     match certificate.not_after - now {
         ..0 => Level::Error,
+        _ if wait(certificate, now).is_some() => Level::Warning,
         left if left < renewed_before(certificate) => Level::Warning,
         _ => Level::Ok,
     }
+}
+
+/// Returns the time until a certificate is valid, unless it is.
+fn wait(certificate: &Certificate, now: i64) -> Option<i64> {
+    let wait = certificate.not_before? - now;
+    (wait > 0).then_some(wait)
 }
 
 /// Returns how long before its end a certificate or a revocation list should have been renewed.
@@ -120,15 +144,22 @@ fn renewed_before(certificate: &Certificate) -> i64 {
     }
 }
 
-/// Describes a number of seconds for people.
+/// Describes the time until a certificate expires.
 pub(in crate::telemetry::admin) fn time_left(seconds: i64) -> String {
+    match seconds {
+        ..0 => "expired".into(),
+        _ => format!("{} left", duration(seconds)),
+    }
+}
+
+/// Describes a number of seconds for people.
+fn duration(seconds: i64) -> String {
     let (number, unit) = match seconds {
-        ..0 => return "expired".into(),
-        0..3600 => (seconds / 60, "minute"),
+        ..3600 => (seconds / 60, "minute"),
         3600..172_800 => (seconds / 3600, "hour"),
         _ => (seconds / DAY, "day"),
     };
-    format!("{number} {unit}{} left", if number == 1 { "" } else { "s" })
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -156,6 +187,42 @@ mod tests {
             findings.judge_certificate(&expired, 20, is_acme);
             assert_eq!(findings.0[0].keeps_traffic, is_acme);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_may_be_the_fault_of_the_clock() {
+        let check = |which, early, expected: &str| {
+            let certificate = Certificate {
+                which,
+                name: "CN=x".into(),
+                not_before: Some(1_000_000_000 + early),
+                not_after: 2_000_000_000,
+            };
+            let mut findings = Findings(Vec::new());
+            findings.judge_certificate(&certificate, 1_000_000_000, false);
+            let found = findings.0.first().map_or("", |finding| &finding.text);
+            assert!(found.starts_with(expected), "{which:?} {early}: {found}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{found}");
+            let is_early = early > 0;
+            assert_eq!(
+                level(&certificate, 1_000_000_000) == Level::Warning,
+                is_early
+            );
+        };
+        check(CertificateKind::Server, 0, "");
+        let text = "The server's certificate is not valid for another 2 hours: CN=x. Is the clock";
+        check(CertificateKind::Server, 7200, text);
+        check(
+            CertificateKind::Ca,
+            60,
+            "A trusted authority is not valid for another 1 minute",
+        );
+        check(
+            CertificateKind::Chain,
+            3 * DAY,
+            "A certificate of the server's chain is not valid",
+        );
+        check(CertificateKind::ClientLastSeen, 60, "");
     }
 
     #[test]

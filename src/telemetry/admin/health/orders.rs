@@ -14,9 +14,13 @@ pub(super) fn describe(acme: &AcmeStatus, now: i64) -> Vec<String> {
     let fault = acme
         .store_fault
         .as_ref()
-        .map(|fault| format!("The state of ACME cannot be read: {fault}."));
+        .map(|fault| format!("The state of ACME cannot be used, so nothing is ordered: {fault}."));
+    let clock = acme.clock_skew.map(|skew| {
+        let skew = skew.to_string().replacen("the", "The", 1);
+        format!("{skew}: synchronise it, or certificates seem expired, or not valid yet.")
+    });
     let transient = acme.is_transient.then(|| TRANSIENT.to_owned());
-    [failure(acme, now), explanation, fault, transient]
+    [failure(acme, now), explanation, fault, clock, transient]
         .into_iter()
         .flatten()
         .collect()
@@ -39,7 +43,7 @@ fn failure(acme: &AcmeStatus, now: i64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::acme::ProblemRecord;
+    use crate::tls::acme::{ClockSkew, ProblemRecord};
 
     #[test]
     fn what_the_authority_said_is_told_until_it_issues_a_certificate() {
@@ -67,12 +71,14 @@ mod tests {
         acme.is_transient = true;
         acme.store_fault = Some("disk".into());
         acme.explanation = Some("https://ca/why".into());
+        acme.clock_skew = ClockSkew::of(-90);
         let told = told(&acme);
-        assert_eq!(told.len(), 3);
+        assert_eq!(told.len(), 4);
         assert!(
             told[0].contains("https://ca/why")
                 && told[1].contains("disk")
-                && told[2].contains("volume")
+                && told[2].starts_with("The clock of this machine is 90 s behind")
+                && told[3].contains("volume")
         );
     }
 }

@@ -84,6 +84,7 @@ impl<A: Authority> Orders<A> {
             problem: None,
             last_success: Some(now),
             last_order: Some(order.url.clone()),
+            profile: order.profile.clone(),
             ..history
         };
         records::write(&*self.store, &self.names.history(), &history).await?;

@@ -19,6 +19,7 @@ mod tests;
 mod validation;
 
 use super::authority::{AcmeError, Authority, ErrorKind, OrderRequest, OrderStatus, OrderView};
+use super::clock::ClockSkew;
 use super::issued::Issued;
 use super::records::{self, History, Names, OrderRecord, ProblemRecord, RenewalRecord};
 use super::schedule;
@@ -53,6 +54,14 @@ pub(crate) enum AcmeEvent {
     Failed,
 }
 
+/// What the process that orders has met, for the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Obstacles {
+    /// Why the store cannot be read or written.
+    pub(crate) store_fault: Option<String>,
+    pub(crate) clock_skew: Option<ClockSkew>,
+}
+
 /// Returns a number from 0 to 1.
 pub(crate) type RandomShare = Box<dyn Fn() -> f64 + Send + Sync>;
 
@@ -72,6 +81,7 @@ pub(crate) struct Orders<A> {
     looks: u32,
     /// Repetitions of a step in a row.
     repetitions: u32,
+    store_fault: Option<String>,
 }
 
 /// Why a step was not taken.
@@ -111,6 +121,7 @@ impl<A: Authority> Orders<A> {
             validating: None,
             looks: 0,
             repetitions: 0,
+            store_fault: None,
         }
     }
 
@@ -119,23 +130,35 @@ impl<A: Authority> Orders<A> {
         let result = match self.advance(now).await {
             Ok(next) => {
                 self.repetitions = 0;
-                return next;
+                Ok(next)
             }
             Err(Trouble::Authority(error)) => self.recover(error, now).await,
             Err(Trouble::Store(error)) => Err(error),
         };
-        result.unwrap_or_else(|error| Self::pause(&error))
+        self.or_pause(result)
+    }
+
+    /// Returns what keeps orders from being placed.
+    pub(crate) fn obstacles(&self) -> Obstacles {
+        Obstacles {
+            store_fault: self.store_fault.clone(),
+            clock_skew: self.authority.clock_skew(),
+        }
     }
 
     /// Takes the lock, without which nothing is to be ordered. `None` if another process has it.
-    pub(crate) async fn lock(&self) -> io::Result<Option<Lock>> {
-        self.store.lock(&self.names.lock()).await
+    ///
+    /// # Errors
+    /// If the store fails: the wait after that.
+    pub(crate) async fn lock(&mut self) -> Result<Option<Lock>, Next> {
+        let taken = self.store.lock(&self.names.lock()).await;
+        self.store_fault = taken.as_ref().err().map(ToString::to_string);
+        taken.map_err(|error| pause(&error))
     }
 
-    /// Returns the wait after the store failed.
-    pub(crate) fn pause(error: &io::Error) -> Next {
-        warn!(event = "acme_state_failed", %error, "the ACME state cannot be read or written: nothing is ordered");
-        Next::After(STORE_RETRY)
+    fn or_pause(&mut self, result: io::Result<Next>) -> Next {
+        self.store_fault = result.as_ref().err().map(ToString::to_string);
+        result.unwrap_or_else(|error| pause(&error))
     }
 
     /// Ends the wait after a failure, unless there were too many of late.
@@ -338,6 +361,12 @@ impl<A: Authority> Orders<A> {
         (self.report)(AcmeEvent::Failed);
         Ok(Next::At(retry_at))
     }
+}
+
+/// Returns the wait after the store failed.
+fn pause(error: &io::Error) -> Next {
+    warn!(event = "acme_state_failed", %error, "the ACME state cannot be read or written: nothing is ordered");
+    Next::After(STORE_RETRY)
 }
 
 /// Returns the reason why an order failed.

@@ -16,7 +16,10 @@ impl<A: Authority> Orders<A> {
         history: &History,
         now: i64,
     ) -> Result<i64, Trouble> {
-        let Some(current) = current.filter(|current| current.is_for(&self.acme.domains)) else {
+        let is_wanted = |current: &&Issued| {
+            current.is_for(&self.acme.domains) && history.profile == self.acme.profile
+        };
+        let Some(current) = current.filter(is_wanted) else {
             return Ok(now);
         };
         let renewal = self.renewal(current, now).await?;

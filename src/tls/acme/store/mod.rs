@@ -4,9 +4,11 @@ mod folder;
 
 pub(crate) use folder::Folder;
 
+use crate::config::Acme;
 use async_trait::async_trait;
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 
 /// A place for named values, which several processes may share.
 ///
@@ -25,6 +27,24 @@ pub(crate) trait Store: Send + Sync {
 
     /// Takes a lock, unless another process has it. A process that ends releases its locks.
     async fn lock(&self, name: &str) -> io::Result<Option<Lock>>;
+}
+
+/// Opens the store of a process that runs by these settings, to look at it from another one.
+///
+/// # Errors
+/// If there is none, or this user may not use it.
+pub(crate) fn open_existing(acme: &Acme) -> Result<Arc<dyn Store>, String> {
+    let folder = Folder::at(&acme.state);
+    if let Some(fault) = folder.fault() {
+        return Err(format!("{fault}; or run this as the user of the service"));
+    }
+    match folder.exists() {
+        true => Ok(Arc::new(folder)),
+        false => Err(format!(
+            "the program has not run with {} yet",
+            acme.state.display()
+        )),
+    }
 }
 
 /// A lock, which is released when this is dropped.

@@ -1,5 +1,6 @@
 //! Orders against an authority that is played here, with ends of the process at any point.
 
+mod interruptions;
 mod played;
 
 use super::*;
@@ -7,7 +8,6 @@ use crate::config::Domain;
 use crate::tls::acme::authority::ValidationView;
 use crate::tls::acme::records::{ValidationRecord, validation};
 use crate::tls::acme::store::Folder;
-use async_trait::async_trait;
 use played::{DAY, END, NOW, Played};
 use std::path::Path;
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ struct Scene {
     played: Played,
     state: tempfile::TempDir,
     domains: Vec<Domain>,
+    profile: Option<String>,
     events: Arc<Mutex<Vec<AcmeEvent>>>,
     now: i64,
 }
@@ -27,6 +28,7 @@ impl Scene {
             played: Played::new(),
             state: tempfile::tempdir().unwrap(),
             domains: vec![Domain::parse("hooks.example").unwrap()],
+            profile: None,
             events: Arc::default(),
             now: NOW,
         }
@@ -38,7 +40,7 @@ impl Scene {
             email: None,
             directory: "https://ca/directory".into(),
             directory_ca: Vec::new(),
-            profile: None,
+            profile: self.profile.clone(),
             eab: None,
             state: self.state.path().to_owned(),
         })
@@ -164,135 +166,24 @@ async fn a_certificate_is_ordered_once_and_renewed_when_it_is_due() {
 }
 
 #[tokio::test]
-async fn whenever_a_process_ends_the_next_one_goes_on_with_account_and_order() {
-    let undisturbed = Scene::new();
-    assert_eq!(undisturbed.settle_with_ends().await, 0);
-    let calls = undisturbed.played.world().calls.clone();
-    for number in 1..=calls.len() {
-        for is_after in [false, true] {
-            let scene = Scene::new();
-            match is_after {
-                true => scene.played.world().plan.ends_after = Some(number),
-                false => scene.played.world().plan.ends_before = Some(number),
-            }
-            let call = &calls[number - 1];
-            assert_eq!(scene.settle_with_ends().await, 1, "{call} {is_after}");
-            assert_eq!(scene.played.world().accounts.len(), 1, "{call} {is_after}");
-            // An order of which no answer arrived cannot be found again.
-            let is_lost = call == "place" && is_after;
-            assert_eq!(
-                scene.played.world().orders.len(),
-                1 + usize::from(is_lost),
-                "{call} {is_after}"
-            );
-            assert!(
-                scene.certificate().await.is_for(&scene.domains),
-                "{call} {is_after}"
-            );
-            assert_eq!(scene.history().await.issued, [NOW], "{call} {is_after}");
-            for left in [
-                Names::of(&scene.acme()).order(),
-                Names::of(&scene.acme()).next_key(),
-            ] {
-                assert_eq!(scene.folder().get(&left).await.unwrap(), None, "{left}");
-            }
-        }
-    }
-    assert!(calls.len() > 6, "{calls:?}");
-}
-
-/// A store whose process ends at a write: before it, or after.
-struct Ending {
-    folder: Folder,
-    writes: Mutex<usize>,
-    at: usize,
-    is_after: bool,
-}
-
-impl Ending {
-    fn counts(&self, is_after: bool) {
-        let mut writes = self.writes.lock().unwrap();
-        *writes += usize::from(!is_after);
-        let ends = *writes == self.at && self.is_after == is_after;
-        drop(writes);
-        if ends {
-            panic!("{END}");
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Ending {
-    async fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.folder.get(name).await
-    }
-
-    async fn put(&self, name: &str, value: &[u8]) -> io::Result<()> {
-        self.counts(false);
-        self.folder.put(name, value).await?;
-        self.counts(true);
-        Ok(())
-    }
-
-    async fn remove(&self, name: &str) -> io::Result<()> {
-        self.counts(false);
-        self.folder.remove(name).await?;
-        self.counts(true);
-        Ok(())
-    }
-
-    async fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        self.folder.lock(name).await
-    }
+async fn a_certificate_that_has_expired_meanwhile_is_replaced_at_once() {
+    let mut scene = Scene::new();
+    scene.settle(&mut scene.process()).await;
+    // As after a long time without power: the start is not to wait for what was planned.
+    scene.passes(NOW + 100 * DAY);
+    scene.settle(&mut scene.process()).await;
+    assert_eq!(scene.played.world().orders.len(), 2);
+    assert!(!scene.certificate().await.is_over(scene.now));
 }
 
 #[tokio::test]
-async fn whatever_was_written_last_is_enough_to_go_on() {
-    let mut number = 0;
-    loop {
-        number += 1;
-        let mut has_ended = false;
-        for is_after in [false, true] {
-            let scene = Scene::new();
-            let store = Ending {
-                folder: scene.folder(),
-                writes: Mutex::new(0),
-                at: number,
-                is_after,
-            };
-            let mut orders = Orders::new(
-                scene.acme(),
-                Arc::new(store),
-                scene.played.clone(),
-                Box::new(|| 0.5),
-                Box::new(|_| ()),
-            );
-            let task =
-                tokio::spawn(
-                    async move { while !matches!(orders.step(NOW).await, Next::At(_)) {} },
-                );
-            has_ended |= task.await.is_err();
-            scene.settle_with_ends().await;
-            assert_eq!(
-                scene.played.world().accounts.len(),
-                1,
-                "{number} {is_after}"
-            );
-            assert!(
-                scene.played.world().orders.len() <= 2,
-                "{number} {is_after}"
-            );
-            assert!(
-                scene.certificate().await.is_for(&scene.domains),
-                "{number} {is_after}"
-            );
-            assert_eq!(scene.history().await.issued, [NOW], "{number} {is_after}");
-        }
-        if !has_ended {
-            break;
-        }
-    }
-    assert!(number > 8, "{number}");
+async fn a_clock_that_differs_from_the_authority_s_is_told() {
+    let scene = Scene::new();
+    let mut orders = scene.process();
+    scene.played.world().plan.clock_skew = ClockSkew::of(-90);
+    scene.settle(&mut orders).await;
+    let skew = orders.obstacles().clock_skew.unwrap().to_string();
+    assert!(skew.contains("90 s behind"), "{skew}");
 }
 
 #[tokio::test]
@@ -466,6 +357,20 @@ async fn other_names_are_ordered_at_once() {
     scene.settle(&mut scene.process()).await;
     assert!(scene.certificate().await.is_for(&scene.domains));
     assert_eq!(scene.played.world().orders.len(), 2);
+}
+
+#[tokio::test]
+async fn another_profile_is_ordered_at_once_and_once() {
+    let mut scene = Scene::new();
+    scene.settle(&mut scene.process()).await;
+    scene.profile = Some("shortlived".into());
+    for _ in 0..2 {
+        scene.settle(&mut scene.process()).await;
+        assert_eq!(scene.played.world().orders.len(), 2);
+    }
+    scene.profile = None;
+    scene.settle(&mut scene.process()).await;
+    assert_eq!(scene.played.world().orders.len(), 3);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::tls::acme::authority::{
     AcmeError, Authority, OrderRequest, OrderStatus, OrderView, Registered, Registration,
     RenewalWindow, ValidationView,
 };
+use crate::tls::acme::clock::ClockSkew;
 use async_trait::async_trait;
 use rcgen::{CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, KeyPair};
 use rustls::pki_types::CertificateSigningRequestDer;
@@ -24,6 +25,7 @@ pub(super) struct Plan {
     /// The errors of the next calls of a name.
     pub(super) errors: Vec<(&'static str, AcmeError)>,
     pub(super) window: Option<(i64, i64)>,
+    pub(super) clock_skew: Option<ClockSkew>,
     pub(super) lifetime: i64,
     pub(super) now: i64,
 }
@@ -108,6 +110,10 @@ fn index(url: &str) -> usize {
 
 #[async_trait]
 impl Authority for Played {
+    fn clock_skew(&self) -> Option<ClockSkew> {
+        self.world().plan.clock_skew
+    }
+
     async fn register(&mut self, request: Registration<'_>) -> Result<Registered, AcmeError> {
         self.call("register", |world| {
             let known = world.accounts.iter().position(|key| key == request.key);

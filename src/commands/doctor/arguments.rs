@@ -1,5 +1,7 @@
 //! The arguments of `doctor`.
 
+use super::dns;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +42,9 @@ pub(crate) struct DoctorArguments {
     /// SECONDS.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "95")]
     pub slow: Option<u64>,
+    /// Name server that is asked for CAA records, with or without a port, instead of the system's.
+    #[arg(long, value_name = "ADDRESS", value_parser = name_server)]
+    pub name_server: Option<SocketAddr>,
     /// Timeout of each step in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub timeout: u64,
@@ -58,4 +63,14 @@ impl DoctorArguments {
         self.slow
             .map(|seconds| Duration::from_secs(seconds.min(86_400)))
     }
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, &'static str> {
+    let with_port = text.parse();
+    with_port
+        .or_else(|_| {
+            text.parse()
+                .map(|address: IpAddr| (address, dns::PORT).into())
+        })
+        .map_err(|_| "must be an address such as 192.0.2.1 or 192.0.2.1:53")
 }

@@ -6,6 +6,7 @@
 mod arguments;
 mod checks;
 mod client;
+mod dns;
 mod examination;
 mod finding;
 mod forgery;

@@ -1,6 +1,7 @@
 //! Options of the checks, as the arguments give them.
 
 use super::arguments::DoctorArguments;
+use super::dns::NameServers;
 use crate::commands::forged_subjects::ForgedSubjects;
 use crate::config::{read_certificates, read_identity};
 use rustls::RootCertStore;
@@ -22,6 +23,8 @@ pub(super) struct CheckOptions {
     pub(super) forgeries: Option<ForgedSubjects>,
     /// Time for which an idle connection is watched, if at all.
     pub(super) idle: Option<Duration>,
+    /// Servers that are asked for CAA records.
+    pub(super) name_servers: NameServers,
 }
 
 impl CheckOptions {
@@ -36,6 +39,9 @@ impl CheckOptions {
             credentials,
             forgeries: forgeries.transpose()?,
             idle: arguments.idle(),
+            name_servers: arguments
+                .name_server
+                .map_or_else(NameServers::of_system, NameServers::only),
         })
     }
 }

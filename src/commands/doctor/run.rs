@@ -1,22 +1,39 @@
 //! The checks of one target, in their order.
 
-use super::checks::{health, name, port, validation};
+use super::checks::{caa, directory, health, name, port, validation};
 use super::client::CheckClient;
 use super::examination::Examination;
 use super::finding::{Check, CheckFinding};
 use super::options::CheckOptions;
 use super::target::CheckTarget;
+use crate::config::Acme;
+use crate::tls::acme::Directory;
 use std::net::SocketAddr;
+use tokio::time::timeout;
 
 /// Makes all checks that are possible.
 pub(super) async fn examine(target: &CheckTarget, options: &CheckOptions) -> Vec<CheckFinding> {
     let mut findings = examine_listener(target, options).await;
     if let Some(acme) = &target.acme {
-        findings.push(validation::check(acme, options.step_timeout).await);
+        findings.extend(examine_acme(acme, options).await);
     }
     if let Some(upstream) = &target.upstream {
         findings.extend(health::check(upstream, options.step_timeout).await);
     }
+    findings
+}
+
+/// Makes the checks of what an authority needs to issue a certificate.
+async fn examine_acme(acme: &Acme, options: &CheckOptions) -> Vec<CheckFinding> {
+    let directory = timeout(options.step_timeout, Directory::read(acme)).await;
+    let late = format!("no answer within {:?}", options.step_timeout);
+    let directory = directory.unwrap_or(Err(late));
+    let mut findings = vec![directory::check(acme, &directory)];
+    if let Ok(directory) = &directory {
+        let servers = &options.name_servers;
+        findings.push(caa::check(acme, directory, servers, options.step_timeout).await);
+    }
+    findings.push(validation::check(acme, options.step_timeout).await);
     findings
 }
 

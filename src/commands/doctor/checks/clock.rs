@@ -12,7 +12,7 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 /// Difference from which on certificates are judged wrongly, and alerts are sorted wrongly.
 const WRONG: Duration = Duration::from_secs(300);
 
-const SYNCHRONISE: &str =
+pub(super) const SYNCHRONISE: &str =
     "check both with timedatectl, and synchronise them with chrony or systemd-timesyncd";
 
 pub(crate) fn check(responses: &Responses) -> CheckFinding {

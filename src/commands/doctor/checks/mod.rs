@@ -2,10 +2,12 @@
 
 pub(super) mod admission;
 pub(super) mod authorities;
+pub(super) mod caa;
 pub(super) mod certificate;
 pub(super) mod challenge;
 pub(super) mod client_request;
 pub(super) mod clock;
+pub(super) mod directory;
 pub(super) mod forged_subjects;
 pub(super) mod health;
 pub(super) mod idle;

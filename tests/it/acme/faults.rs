@@ -151,6 +151,33 @@ fn a_page_in_place_of_an_answer_is_a_failure_and_no_crash() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_told_for_as_long_as_it_is() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    pebble.plays(
+        "order-plz",
+        Fault::Answer(problem(503, "serverInternal", date)),
+    );
+    let proxy = Proxy::spawn(&pki, &config(&pebble, &origin).edit("[tls]", WITH_ADMIN));
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(line.contains("s ahead of the authority's"), "{line}");
+    let operator = Operator::of(&proxy);
+    let told = || {
+        operator
+            .get("/")
+            .body
+            .contains("The clock of this machine is")
+    };
+    eventually("the finding", || told().then_some(()));
+    proxy.signal("HUP");
+    proxy.wait_for_event("acme_certificate_installed");
+    eventually("the end of the finding", || (!told()).then_some(()));
+}
+
+#[test]
 fn an_authority_without_this_validation_is_told_as_such() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let Some(pebble) = Pebble::start(&pki) else {

@@ -79,13 +79,29 @@ fn accounts(one: &Proxy, other: &Proxy) -> usize {
 
 #[test]
 fn a_successor_answers_at_once_and_goes_on_with_the_order() {
+    // The validation is made while both are there, or by the successor alone.
+    is_succeeded(|pebble, old| pebble.plays("chalZ", Fault::Upgrade(old)));
+}
+
+#[test]
+fn a_successor_waits_for_an_authority_that_is_not_done_yet() {
+    is_succeeded(|pebble, old| {
+        let (valid, processing) = ("\"status\": \"valid\"", "\"status\": \"processing\"");
+        let rewrite = Fault::Rewrite(valid.into(), processing.into());
+        pebble.plays("my-order", rewrite.clone());
+        pebble.plays("finalize-order", Fault::Upgrade(old));
+        (0..3).for_each(|_| pebble.plays("my-order", rewrite.clone()));
+    });
+}
+
+/// Orders with a process that `plan` lets start a successor.
+fn is_succeeded(plan: impl FnOnce(&Pebble, u32)) {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let Some(pebble) = Pebble::start(&pki) else {
         return;
     };
     let mut old = Proxy::start(&pki, &config(&pebble, &origin));
-    // The validation is made while both are there, or by the successor alone.
-    pebble.plays("chalZ", Fault::Upgrade(old.id()));
+    plan(&pebble, old.id());
     old.wait_for_event("upgrade_sockets_sent");
     assert_eq!(old.wait().code(), Some(0));
     // It writes to the same log.

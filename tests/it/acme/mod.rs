@@ -2,12 +2,18 @@
 //! its validations.
 
 mod attacks;
+mod doctor;
 mod faults;
+mod folder;
 mod interruptions;
 mod issuing;
+mod kinds;
 mod settings;
+mod silence;
+mod strangers;
 
 use crate::support::{Edit as _, Origin, Pebble, Pki, Proxy};
+use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -59,14 +65,27 @@ fn keep(pki: &Pki, name: &str, content: &[u8]) {
 
 /// Keeps the certificate in `server.pem` as one that was issued.
 fn keep_certificate(pki: &Pki) {
+    keep_certificate_of(pki, NOWHERE);
+}
+
+fn keep_certificate_of(pki: &Pki, directory: &str) {
     let file = [pki.path().join("server.key"), pki.path().join("server.pem")]
         .map(|path| std::fs::read(path).unwrap())
         .concat();
-    let name = format!(
-        "{}/hooks.example/certificate.pem",
-        settings::authority_folder()
+    let folder = authority_folder(directory);
+    keep(
+        pki,
+        &format!("{folder}/hooks.example/certificate.pem"),
+        &file,
     );
-    keep(pki, &name, &file);
+}
+
+/// The folder of the authority with this directory.
+fn authority_folder(directory: &str) -> String {
+    let digest = hex::encode(Sha256::digest(directory.as_bytes()));
+    let plain = directory.trim_start_matches("https://");
+    let plain = plain.replace([':', '/'], "_");
+    format!("{plain}-{}", &digest[..8])
 }
 
 /// Publishes the answer to a validation of `name`.

@@ -1,17 +1,11 @@
 //! What `check` and the start say about the settings, and about the folder of the state.
 
-use super::{ALERT, FILES, NOWHERE, config_without_authority, keep, keep_certificate, state};
-use crate::support::{Edit as _, Origin, Pki, Proxy, Resolver, Sender, free_address, skip};
-use sha2::{Digest as _, Sha256};
-use std::net::SocketAddr;
+use super::{
+    ALERT, NOWHERE, authority_folder, config_without_authority, keep, keep_certificate, state,
+};
+use crate::support::{Edit as _, Origin, Pki, Proxy, Sender};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-
-/// The folder of the authority of [`config_without_authority`].
-pub(super) fn authority_folder() -> String {
-    let digest = hex::encode(Sha256::digest(NOWHERE.as_bytes()));
-    format!("127.0.0.1_1_directory-{}", &digest[..8])
-}
 
 fn check(pki: &Pki, config: &str) -> (Option<i32>, String, String) {
     let path = Proxy::write(pki, config);
@@ -82,7 +76,7 @@ fn a_certificate_that_is_kept_is_presented_whatever_the_authority_does() {
     drop(proxy);
     // A file that is broken: the one before it.
     let [broken, previous] = ["certificate", "previous"]
-        .map(|name| format!("{}/hooks.example/{name}.pem", authority_folder()));
+        .map(|name| format!("{}/hooks.example/{name}.pem", authority_folder(NOWHERE)));
     let file = std::fs::read(state(&pki).join(&broken)).unwrap();
     keep(&pki, &broken, b"broken");
     keep(&pki, &previous, &file);
@@ -92,72 +86,4 @@ fn a_certificate_that_is_kept_is_presented_whatever_the_authority_does() {
         Sender::to(&proxy, Some(&pki.netdata())).post(ALERT).status,
         200
     );
-}
-
-/// Runs the doctor on the configuration at `path`, with names that `resolver` answers.
-fn doctor(path: &std::path::Path, resolver: &Resolver) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
-        .args(["doctor", "--timeout", "5", "--config"])
-        .arg(path)
-        .envs(resolver.variables())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut lines = text
-        .lines()
-        .skip_while(|line| !line.contains("ACME validation"));
-    let line = lines.next().unwrap_or_else(|| panic!("{text}"));
-    format!("{line}\n{}", lines.next().unwrap_or_default())
-}
-
-#[test]
-fn the_doctor_tries_the_whole_way_of_a_validation() {
-    let (pki, origin) = (Pki::new(), Origin::spawn());
-    let host = free_address().ip();
-    let address = SocketAddr::from((host, 443));
-    if std::net::TcpListener::bind(address).is_err() {
-        return skip("port 443, which only root can open");
-    }
-    let Some(resolver) = Resolver::answering(&origin) else {
-        return;
-    };
-    resolver.leads_to(host);
-    let config = config_without_authority(&origin)
-        .edit("\"hooks.example\", \"Other.example\"", "\"hooks.test\"")
-        .edit("127.0.0.1:0", &address.to_string());
-    let proxy = Proxy::spawn(&pki, &config);
-    let said = doctor(&proxy.config, &resolver);
-    assert!(
-        said.contains("pass") && said.contains("lead here"),
-        "{said}"
-    );
-    // Nothing is left behind, and no client gets in by it.
-    assert!(!state(&pki).join("validations/hooks.test.json").exists());
-    origin.received_nothing();
-
-    // Another server has the address.
-    let folder = proxy.config.clone();
-    drop(proxy);
-    let other = config.edit(&acme_of(&config), FILES);
-    let other = Proxy::spawn(&pki, &other);
-    let said = doctor(&folder, &resolver);
-    assert!(
-        said.contains("fail") && said.contains("refuses the validation"),
-        "{said}"
-    );
-    drop(other);
-    let said = doctor(&folder, &resolver);
-    assert!(said.contains("fail") && said.contains("port 443"), "{said}");
-    resolver.fails();
-    let said = doctor(&folder, &resolver);
-    assert!(
-        said.contains("fail") && said.contains("cannot be resolved"),
-        "{said}"
-    );
-}
-
-/// The line of `tls.acme`.
-fn acme_of(config: &str) -> String {
-    let line = config.lines().find(|line| line.starts_with("acme = "));
-    line.unwrap().to_owned()
 }

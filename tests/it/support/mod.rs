@@ -14,6 +14,7 @@ mod language;
 mod load;
 mod machine;
 mod misconfigured_server;
+mod name_server;
 mod origin;
 mod other_user;
 mod pages;
@@ -43,13 +44,14 @@ pub(crate) use language::Language;
 pub(crate) use load::Load;
 pub(crate) use machine::{Machine, succeed};
 pub(crate) use misconfigured_server::{MisconfiguredServer, Seen};
+pub(crate) use name_server::{NameServer, Records};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
 pub(crate) use other_user::{OTHER_USER, as_other_user, give, is_root};
 pub(crate) use pages::{
     PAGES, block_after, blocks, commands, commands_with, complete, first_column, is_documented,
     page,
 };
-pub(crate) use pebble::{Fault, Pebble, Setup};
+pub(crate) use pebble::{Fault, Pebble, Setup, is_recent};
 pub(crate) use peer::{Peer, is_installed};
 pub(crate) use pipe::{Pipe, Reading};
 pub(crate) use pki::{

@@ -112,8 +112,6 @@ pub(crate) enum ErrorKind {
     Again,
     /// The account is unknown to the authority.
     AccountGone,
-    /// The certificate that the order would replace cannot be replaced.
-    NotReplaced,
     /// The authority refuses what was asked for; the order is of no use.
     Refused,
     /// The authority does not answer, or not now.

@@ -145,13 +145,7 @@ impl Authority for AcmeClient {
         let placed = self.account()?.new_order(&order).await;
         match placed {
             Ok(order) => Ok(order.url().to_owned()),
-            Err(error) => {
-                let mut error = self.explain(error);
-                if request.replaces.is_some() && is_about_replacing(&error) {
-                    error.kind = ErrorKind::NotReplaced;
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.explain(error)),
         }
     }
 
@@ -272,10 +266,6 @@ fn status(status: instant_acme::OrderStatus) -> OrderStatus {
     }
 }
 
-fn is_about_replacing(error: &AcmeError) -> bool {
-    error.code == "alreadyReplaced" || error.detail.to_ascii_lowercase().contains("replace")
-}
-
 /// Describes a problem that ends an order.
 fn refusal(problem: Problem) -> AcmeError {
     let mut error = of_problem(problem);
@@ -300,7 +290,6 @@ fn of_problem(problem: Problem) -> AcmeError {
     let kind = match code.as_str() {
         "badNonce" | "orderNotReady" => ErrorKind::Again,
         "accountDoesNotExist" => ErrorKind::AccountGone,
-        "alreadyReplaced" => ErrorKind::NotReplaced,
         "rateLimited" | "serverInternal" => ErrorKind::Away,
         _ => ErrorKind::Refused,
     };
@@ -376,11 +365,11 @@ mod tests {
         check("badNonce", 400, ErrorKind::Again);
         check("orderNotReady", 403, ErrorKind::Again);
         check("accountDoesNotExist", 400, ErrorKind::AccountGone);
-        check("alreadyReplaced", 409, ErrorKind::NotReplaced);
         check("rateLimited", 429, ErrorKind::Away);
         check("serverInternal", 500, ErrorKind::Away);
         check("other", 503, ErrorKind::Away);
         for code in [
+            "alreadyReplaced",
             "caa",
             "dns",
             "rejectedIdentifier",

@@ -16,15 +16,21 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Time to connect, with the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time to connect to one address, so that there is some left for the next one: that of IPv6 may
+/// lead nowhere.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time for a request and its response, with connecting.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -102,22 +108,18 @@ impl DeadlineClient {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        let connection = tokio::spawn(connection);
+        // Ends with the exchange, also with one that is given up.
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let response = sender.send_request(addressed(request, &uri)?).await;
-        let response = async {
-            let (parts, body) = response.map_err(io::Error::other)?.into_parts();
-            self.note(LastResponse::of(
-                parts.status,
-                &parts.headers,
-                SystemTime::now(),
-            ));
-            let body = Limited::new(body, MAX_BODY).collect().await;
-            let body = body.map_err(io::Error::other)?.to_bytes();
-            Ok(Response::from_parts(parts, Full::new(body)))
-        }
-        .await;
-        connection.abort();
-        response
+        let (parts, body) = response.map_err(io::Error::other)?.into_parts();
+        self.note(LastResponse::of(
+            parts.status,
+            &parts.headers,
+            SystemTime::now(),
+        ));
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        let body = body.map_err(io::Error::other)?.to_bytes();
+        Ok(Response::from_parts(parts, Full::new(body)))
     }
 
     async fn connect(
@@ -129,14 +131,9 @@ impl DeadlineClient {
         }
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let mut last = io::Error::other(format!("{host} has no address"));
-        for address in lookup_host((host, uri.port_u16().unwrap_or(443))).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return self.tls.connect(name, stream).await.map_err(with_hint),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let addresses = lookup_host((host, uri.port_u16().unwrap_or(443))).await?;
+        let stream = connect_to_any(addresses, ADDRESS_TIMEOUT).await?;
+        self.tls.connect(name, stream).await.map_err(with_hint)
     }
 }
 
@@ -161,6 +158,22 @@ impl HttpClient for DeadlineClient {
                 .map_err(|error| Error::Other(format!("{host}: {error}").into()))
         })
     }
+}
+
+/// Connects to the first address that answers in time.
+async fn connect_to_any(
+    addresses: impl Iterator<Item = SocketAddr>,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let mut last = io::Error::other("it has no address");
+    for address in addresses {
+        match timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = late("connect", limit),
+        }
+    }
+    Err(last)
 }
 
 /// Adds what may be wrong here, to an error about the times in the authority's own certificate.
@@ -256,6 +269,32 @@ mod tests {
         for value in ["", "soon", "-1"] {
             check(value, None);
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_leaves_time_for_the_next() {
+        use tokio::net::{TcpListener, TcpSocket};
+        let any = "127.0.0.1:0".parse().unwrap();
+        // What is beyond the queue of a listener gets no answer.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind(any).unwrap();
+        let full = full.listen(1).unwrap();
+        let nowhere = full.local_addr().unwrap();
+        let limit = Duration::from_millis(200);
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(limit, TcpStream::connect(nowhere)).await {
+            queued.push(stream.unwrap());
+        }
+        let answering = TcpListener::bind(any).await.unwrap();
+        let somewhere = answering.local_addr().unwrap();
+        let stream = connect_to_any([nowhere, somewhere].into_iter(), limit).await;
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), somewhere);
+        let error = connect_to_any([nowhere].into_iter(), limit)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("did not connect"), "{error}");
+        let error = connect_to_any([].into_iter(), limit).await.unwrap_err();
+        assert!(error.to_string().contains("no address"), "{error}");
     }
 
     #[test]

@@ -270,7 +270,8 @@ impl<A: Authority> Orders<A> {
             replaces,
         };
         let placed = match self.authority.place(request).await {
-            Err(error) if error.kind == ErrorKind::NotReplaced && request.replaces.is_some() => {
+            // Another account's, another authority's, replaced before: each has words of its own for it.
+            Err(error) if error.kind == ErrorKind::Refused && request.replaces.is_some() => {
                 request.replaces = None;
                 self.authority.place(request).await
             }
@@ -323,7 +324,7 @@ impl<A: Authority> Orders<A> {
                 self.forget_order().await?;
                 return Ok(Next::After(Duration::ZERO));
             }
-            ErrorKind::Refused | ErrorKind::AccountGone | ErrorKind::NotReplaced => {
+            ErrorKind::Refused | ErrorKind::AccountGone => {
                 if let Some(order) = self.open_order().await? {
                     self.settle(&order, now).await?;
                     self.forget_order().await?;

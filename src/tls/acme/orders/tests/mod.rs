@@ -340,10 +340,7 @@ async fn a_certificate_that_cannot_be_replaced_is_ordered_all_the_same() {
     let mut orders = scene.process();
     scene.settle(&mut orders).await;
     scene.passes(NOW + 22 * DAY);
-    scene.fails_next(
-        "place",
-        AcmeError::new(ErrorKind::NotReplaced, "alreadyReplaced", "x"),
-    );
+    scene.fails_next("place", AcmeError::refused("alreadyReplaced", "x"));
     scene.settle(&mut orders).await;
     assert_eq!(scene.played.world().orders[1].replaces, None);
     assert_eq!(scene.history().await.failures, 0);

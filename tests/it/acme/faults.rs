@@ -151,6 +151,38 @@ fn a_page_in_place_of_an_answer_is_a_failure_and_no_crash() {
 }
 
 #[test]
+fn a_contact_that_the_authority_refuses_is_told_and_another_one_is_taken() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    pebble.plays(
+        "my-account",
+        Fault::Answer(problem(400, "invalidContact", "")),
+    );
+    let config = config(&pebble, &origin)
+        .edit("[tls]", WITH_ADMIN)
+        .edit("domains", "email = \"ops@none.example\", domains");
+    let proxy = Proxy::spawn(&pki, &config);
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(line.contains("invalidContact"), "{line}");
+    let operator = Operator::of(&proxy);
+    eventually("the finding", || {
+        operator
+            .get("/")
+            .body
+            .contains("invalidContact")
+            .then_some(())
+    });
+    assert_eq!(pebble.requests("order-plz"), 0);
+    proxy.reload(&config.edit("ops@none.example", "ops@hooks.example"));
+    proxy.wait_for_event("acme_certificate_installed");
+    // The account of the first try is found again by its key.
+    let accounts = proxy.events("acme_account_created");
+    assert_eq!(accounts.len(), 1, "{accounts:?}");
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_told_for_as_long_as_it_is() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let Some(pebble) = Pebble::start(&pki) else {

@@ -177,11 +177,16 @@ fn an_authority_that_wants_another_certificate_gets_it_once() {
         let status = operator.get("/api/status.json").body;
         status.contains("https://ca.example/revoked").then_some(())
     });
-    proxy.wait_for_events("acme_certificate_installed", 2);
-    // Of the new certificate, nothing of the kind is said. An authority that knows no replacements
-    // refuses an order for one, and gets another without.
+    proxy.wait_for_events("acme_order_placed", 2);
+    // An authority that knows no replacements refuses an order for one, and gets another without.
     let expected = 2 + usize::from(!is_recent());
     assert_eq!(pebble.requests("order-plz"), expected);
+    proxy.wait_for_events("acme_certificate_installed", 2);
+    // Of the new certificate, nothing of the kind is said.
+    eventually("the end of the explanation", || {
+        let status = operator.get("/api/status.json").body;
+        (!status.contains("https://ca.example/revoked")).then_some(())
+    });
     assert!(proxy.events("acme_order_failed").is_empty());
 }
 

@@ -18,6 +18,9 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 /// The prefix of the types of an authority's problems.
 const PROBLEM: &str = "urn:ietf:params:acme:error:";
 
+/// How the library's error begins about an authority that does not confirm a replacement.
+const REPLACES_IGNORED: &str = "replaces field mismatch";
+
 /// A client of one authority.
 pub(crate) struct AcmeClient {
     directory: String,
@@ -145,7 +148,15 @@ impl Authority for AcmeClient {
         let placed = self.account()?.new_order(&order).await;
         match placed {
             Ok(order) => Ok(order.url().to_owned()),
-            Err(error) => Err(self.explain(error)),
+            Err(error) => {
+                let mut error = self.explain(error);
+                // The authority took the order, and knows no replacements; the library takes that for
+                // a wrong answer.
+                if error.detail.starts_with(REPLACES_IGNORED) {
+                    error.kind = ErrorKind::Refused;
+                }
+                Err(error)
+            }
         }
     }
 

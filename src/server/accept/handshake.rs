@@ -32,7 +32,7 @@ impl ConnectionHandler {
         let Some(opening) = opening(&stream, arrival, &mut deadline, shutdown).await? else {
             return Ok(silent(arrival.peer));
         };
-        let mut rest = Cow::Borrowed(&arrival.rest);
+        let mut rest = Cow::Borrowed(&arrival.rest[..]);
         let hello = self
             .read_hello(&mut stream, &mut rest, arrival, &mut deadline, shutdown)
             .await?;

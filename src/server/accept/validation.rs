@@ -54,7 +54,7 @@ impl ConnectionHandler {
     pub(super) async fn read_hello(
         &self,
         stream: &mut TcpStream,
-        bytes: &mut Cow<'_, Vec<u8>>,
+        bytes: &mut Cow<'_, [u8]>,
         arrival: &Arrival,
         deadline: &mut Deadline,
         shutdown: &mut ShutdownWatch,

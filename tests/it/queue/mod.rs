@@ -5,6 +5,7 @@ mod fallback;
 mod files;
 mod lost;
 mod operator;
+mod outage;
 mod reorder;
 mod sandbox;
 mod status;

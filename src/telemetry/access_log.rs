@@ -1,11 +1,12 @@
 //! The access log: one line for each request, without secrets, `Authorization` and bodies.
 
 use super::context::{Context, Outcome};
+use super::request_line::{Milliseconds, RequestLine};
 use crate::http::request_head::RequestHead;
 use crate::sanitize::sanitize;
-use crate::webhook::notification::Kind;
+use crate::webhook::notification::{Kind, Notification, Shape, Space};
 use std::borrow::Cow;
-use tracing::{Level, info, warn};
+use tracing::Level;
 
 /// The target of access lines, by which they are filtered.
 pub(crate) const TARGET: &str = "access";
@@ -35,24 +36,16 @@ pub(crate) fn write(answered: &Answered<'_>, context: &Context) {
     if !is_written() {
         return;
     }
-    let head = answered.head;
-    let (method, target) = (
-        String::from_utf8_lossy(head.method()),
-        String::from_utf8_lossy(head.target()),
-    );
-    // Masked before it is truncated: otherwise a name could be cut off from its value.
-    let target = mask_crc_token(&target);
-    let (method, path) = (sanitize(&method), sanitize(&target));
-    let request = Request {
-        // rustls writes `TLSv1_3` instead of the usual `TLSv1.3`.
-        tls: answered.tls.map(|version| version.replace('_', ".")),
-        protocol: Some(head.version().as_str()),
-        method: known(&method),
-        path: known(&path),
-        status: answered.status,
-        bytes_sent: answered.bytes_sent,
+    let level = match context.outcome {
+        Some(Outcome::Refused(_)) | None => Level::WARN,
+        Some(_) => Level::INFO,
     };
-    line(&request, context);
+    let line = line(answered, context);
+    #[cfg(feature = "server")]
+    if super::logging::write_request(level, &line) {
+        return;
+    }
+    line.trace(level);
 }
 
 /// Returns `true` if the level of the log, and the task, have access lines.
@@ -60,80 +53,92 @@ fn is_written() -> bool {
     tracing::enabled!(target: TARGET, Level::INFO) && WITHOUT.try_get().is_err()
 }
 
-/// Returns a part of the head, unless it is empty: a head that cannot be parsed may lack it.
-fn known(part: &str) -> Option<&str> {
-    Some(part).filter(|part| !part.is_empty())
+fn line<'r>(answered: &Answered<'r>, context: &'r Context) -> RequestLine<'r> {
+    let mut line = RequestLine::default();
+    add_connection(&mut line, answered);
+    add_client(&mut line, context);
+    add_outcome(&mut line, context);
+    if let Some(notification) = &context.notification {
+        add_notification(&mut line, notification);
+    }
+    line
 }
 
-/// The fields of the line that the connection provides.
-struct Request<'r> {
-    tls: Option<String>,
-    protocol: Option<&'static str>,
-    method: Option<&'r str>,
-    path: Option<&'r str>,
-    status: Option<u16>,
-    bytes_sent: u64,
+/// Adds what the connection knows of the request.
+fn add_connection<'r>(line: &mut RequestLine<'r>, answered: &Answered<'r>) {
+    let head = answered.head;
+    line.tls = answered.tls.map(usual_version);
+    line.protocol = Some(head.version().as_str());
+    line.method = known(sanitized(String::from_utf8_lossy(head.method())));
+    // Masked before it is truncated: otherwise a name could be cut off from its value.
+    line.path = known(sanitized(masked(String::from_utf8_lossy(head.target()))));
+    line.status = answered.status.map(u64::from);
+    line.bytes_sent = Some(answered.bytes_sent);
 }
 
-/// Writes the line at a level, which tracing wants as a constant.
-macro_rules! write_at {
-    ($level:ident, $request:ident, $context:ident) => {{
-        let identity = $context.identity.as_deref();
-        let notification = $context.notification.as_deref();
-        let outcome = $context.outcome;
-        // The format escapes strings. Those of unlimited length are truncated here.
-        let client_cn = identity
-            .and_then(|identity| identity.common_name())
-            .map(sanitize);
-        let client_serial = identity.map(|identity| sanitize(&identity.serial));
-        let space = notification
-            .and_then(|n| n.space.as_ref()?.label())
-            .map(sanitize);
-        $level!(
-            target: TARGET,
-            event = "request",
-            request_id = $context.request_id,
-            remote_addr = $context.remote_addr.map(tracing::field::display),
-            client_cn = client_cn.as_deref(),
-            client_serial = client_serial.as_deref(),
-            tls = $request.tls,
-            protocol = $request.protocol,
-            method = $request.method,
-            path = $request.path,
-            route = $context.route.as_deref(),
-            outcome = outcome.map(|outcome| outcome.as_str()),
-            code = outcome.map(|outcome| outcome.code()),
-            detail = $context.reason().map(|reason| sanitize(&reason).into_owned()),
-            status = $request.status,
-            kind = notification.map(|notification| notification.kind.as_str()),
-            shape = notification.and_then(|notification| notification.shape).map(|shape| shape.as_str()),
-            severity = notification.and_then(|notification| notification.severity.as_deref()),
-            title = notification.and_then(|n| n.title.as_deref()).map(sanitize).as_deref(),
-            node = notification.and_then(|n| n.node.as_deref()).map(sanitize).as_deref(),
-            space = space.as_deref(),
-            transition_id = notification.filter(|n| n.kind != Kind::Test).and_then(|n| n.transition_id.as_deref()),
-            drift = notification.filter(|n| !n.drift.is_empty()).map(|n| n.drift.join(" ")),
-            dropped_headers = Some(&$context.dropped_headers.names).filter(|it| !it.is_empty()).map(|it| it.join(" ")),
-            body_bytes = $context.body_bytes,
-            bytes_sent = $request.bytes_sent,
-            duration_ms = milliseconds($context.started.elapsed()),
-            upstream = $context.upstream.as_deref(),
-            server = $context.server.as_deref(),
-            upstream_ms = $context.upstream_duration.map(milliseconds),
-            "request"
-        );
-    }};
-}
-
-fn line(request: &Request<'_>, context: &Context) {
-    match context.outcome {
-        Some(Outcome::Refused(_)) | None => write_at!(warn, request, context),
-        Some(_) => write_at!(info, request, context),
+/// Returns the TLS version, of which rustls writes `TLSv1_3` instead of the usual `TLSv1.3`.
+fn usual_version(version: &str) -> Cow<'_, str> {
+    match version {
+        "TLSv1_3" => "TLSv1.3".into(),
+        "TLSv1_2" => "TLSv1.2".into(),
+        other => other.replace('_', ".").into(),
     }
 }
 
-fn milliseconds(duration: std::time::Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+/// Returns a part of the head, unless it is empty: a head that cannot be parsed may lack it.
+fn known(part: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    Some(part).filter(|part| !part.is_empty())
+}
+
+fn sanitized(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => sanitize(text),
+        Cow::Owned(text) => sanitize(&text).into_owned().into(),
+    }
+}
+
+fn masked(target: Cow<'_, str>) -> Cow<'_, str> {
+    match target {
+        Cow::Borrowed(target) => mask_crc_token(target),
+        Cow::Owned(target) => mask_crc_token(&target).into_owned().into(),
+    }
+}
+
+fn add_client<'r>(line: &mut RequestLine<'r>, context: &'r Context) {
+    line.request_id = Some(&context.request_id);
+    line.remote_addr = context.remote_addr;
+    if let Some(identity) = context.identity.as_deref() {
+        line.client_cn = identity.common_name().map(sanitize);
+        line.client_serial = Some(sanitize(&identity.serial));
+    }
+}
+
+fn add_outcome<'r>(line: &mut RequestLine<'r>, context: &'r Context) {
+    line.route = context.route.as_deref();
+    line.outcome = context.outcome.map(Outcome::as_str);
+    line.code = context.outcome.map(Outcome::code);
+    line.detail = context.reason().map(sanitized);
+    let dropped = &context.dropped_headers.names;
+    line.dropped_headers = (!dropped.is_empty()).then(|| dropped.join(" "));
+    line.body_bytes = Some(context.body_bytes);
+    line.duration_ms = Some(Milliseconds::of(context.started.elapsed()));
+    line.upstream = context.upstream.as_deref();
+    line.server = context.server.as_deref();
+    line.upstream_ms = context.upstream_duration.map(Milliseconds::of);
+}
+
+fn add_notification<'r>(line: &mut RequestLine<'r>, notification: &'r Notification) {
+    line.kind = Some(notification.kind.as_str());
+    line.shape = notification.shape.map(Shape::as_str);
+    line.severity = notification.severity.as_deref();
+    line.title = notification.title.as_deref().map(sanitize);
+    line.node = notification.node.as_deref().map(sanitize);
+    let space = notification.space.as_ref();
+    line.space = space.and_then(Space::label).map(sanitize);
+    let transition_id = notification.transition_id.as_deref();
+    line.transition_id = transition_id.filter(|_| notification.kind != Kind::Test);
+    let drift = &notification.drift;
+    line.drift = (!drift.is_empty()).then(|| drift.join(" "));
 }
 
 /// Masks the value of `crc_token`: together with the response it would allow the secret to be

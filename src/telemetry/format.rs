@@ -1,5 +1,6 @@
 //! The format of log lines: short, text or JSON, with a priority for systemd's journal.
 
+use super::direct::DirectFormat;
 use super::logging::is_ours;
 use super::short::ShortFormat;
 use super::span_fields::{self, SpanFields};
@@ -54,7 +55,7 @@ pub(super) struct Switches {
 #[derive(Clone)]
 pub(super) struct FormatHandle {
     switches: Arc<Switches>,
-    is_terminal: bool,
+    output: Output,
     /// Lines are never short.
     is_verbose: bool,
 }
@@ -78,10 +79,22 @@ impl FormatHandle {
         switches.has_requests.store(log.access, Ordering::Relaxed);
     }
 
+    /// Returns the current format if lines in it can be written directly: those for people at a
+    /// terminal are not.
+    pub(super) fn direct(&self) -> Option<DirectFormat> {
+        let (switches, output) = (&*self.switches, self.output);
+        let is_json = switches.is_json();
+        let is_direct = !switches.is_short() && (is_json || !output.is_coloured);
+        is_direct.then_some(DirectFormat {
+            is_json,
+            is_journal: output.is_journal,
+        })
+    }
+
     fn is_short(&self, log: &Log) -> bool {
         // The story of a request has more than fits into a short line.
         log.format == LogFormat::Auto
-            && self.is_terminal
+            && self.output.is_terminal
             && !self.is_verbose
             && !matches!(log.level, LogLevel::Debug | LogLevel::Trace)
     }
@@ -110,7 +123,7 @@ impl LogFormatter {
     pub(super) fn new(log: &Log, output: Output, is_verbose: bool) -> (Self, FormatHandle) {
         let handle = FormatHandle {
             switches: Arc::default(),
-            is_terminal: output.is_terminal,
+            output,
             is_verbose,
         };
         handle.apply(log);
@@ -220,7 +233,7 @@ where
 }
 
 /// Returns the priority as sd-daemon(3) defines it.
-fn priority(level: &Level) -> u8 {
+pub(super) fn priority(level: &Level) -> u8 {
     match *level {
         Level::ERROR => 3,
         Level::WARN => 4,
@@ -252,7 +265,7 @@ impl OneLine<'_, '_> {
 }
 
 /// Returns the character, or its replacement if it could break the line or change the terminal.
-fn shown(c: char, is_coloured: bool) -> char {
+pub(super) fn shown(c: char, is_coloured: bool) -> char {
     let is_colour = is_coloured && c == '\x1b';
     if is_harmless(c) || is_colour {
         c

@@ -3,6 +3,7 @@
 use super::access_log::TARGET as ACCESS_TARGET;
 use super::format::{FormatHandle, LogFormatter, Output, stderr_is_journal};
 use super::queue::Queue;
+use super::request_line::RequestLine;
 use crate::config::{Log, LogLevel};
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -11,6 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 use time::UtcOffset;
+use tracing::{Level, Span};
 use tracing_log::AsLog as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -137,6 +139,18 @@ pub(crate) fn change(log: &Log) {
     let _ = settings.filter.reload(filter(log));
     // What others log through the `log` crate is filtered by it first.
     tracing_log::log::set_max_level(LevelFilter::current().as_log());
+}
+
+/// Writes the line of a request without tracing. Returns `false` if the line is for tracing: it has
+/// to name spans, or is for people at a terminal, or the log is not that of this program.
+pub(super) fn write_request(level: Level, request: &RequestLine<'_>) -> bool {
+    let Some(LogSettings { format, queue, .. }) = SETTINGS.get() else {
+        return false;
+    };
+    let (Some(format), Some(queue)) = (format.direct(), queue) else {
+        return false;
+    };
+    Span::current().is_none() && format.write(level, request, |line| queue.push(line))
 }
 
 fn filter(log: &Log) -> Targets {

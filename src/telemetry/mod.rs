@@ -6,8 +6,12 @@ pub(crate) mod admin;
 #[cfg(feature = "server")]
 mod certificates;
 #[cfg(feature = "server")]
+mod chunks;
+#[cfg(feature = "server")]
 mod configured;
 pub(crate) mod context;
+#[cfg(feature = "server")]
+mod direct;
 #[cfg(feature = "server")]
 mod format;
 #[cfg(feature = "server")]
@@ -25,6 +29,7 @@ mod queue;
 #[cfg(feature = "server")]
 mod queue_witness;
 pub(crate) mod repeated;
+mod request_line;
 #[cfg(feature = "server")]
 mod short;
 #[cfg(feature = "server")]

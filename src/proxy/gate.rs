@@ -383,7 +383,7 @@ fn show_test_token(context: &Context, notification: &Notification) {
     let request_id = &context.request_id;
     let route = context.route.as_deref();
     match &notification.test_token {
-        Some(token) => {
+        Some(token) if Repeated::ShownToken.may_be_written() => {
             tracing::info!(
                 event = "test_token_received",
                 request_id,
@@ -400,6 +400,6 @@ fn show_test_token(context: &Context, notification: &Notification) {
                 "received a Test notification without a usable token"
             );
         }
-        None => {}
+        _ => {}
     }
 }

@@ -3,6 +3,7 @@
 use super::access_log::TARGET as ACCESS_TARGET;
 use super::format::{FormatHandle, LogFormatter, Output, stderr_is_journal};
 use super::queue::Queue;
+use super::record_limit::RecordLimit;
 use super::request_line::RequestLine;
 use crate::config::{Log, LogLevel};
 use std::fmt::Display;
@@ -53,7 +54,10 @@ pub(crate) fn init(log: &Log, is_verbose: bool) {
         .with_writer(writer(queue.as_ref()))
         .event_format(lines)
         .fmt_fields(format.span_fields());
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(RecordLimit)
+        .with(lines);
     // Ignore the error: logging has been set up already, as in tests.
     if subscriber.try_init().is_ok() {
         // No subscriber was installed before, or this would have been an error.

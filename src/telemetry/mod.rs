@@ -28,6 +28,8 @@ mod monitor;
 mod queue;
 #[cfg(feature = "server")]
 mod queue_witness;
+#[cfg(feature = "server")]
+mod record_limit;
 pub(crate) mod repeated;
 mod request_line;
 #[cfg(feature = "server")]

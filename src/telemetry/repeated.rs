@@ -1,5 +1,5 @@
-//! Rate limits for warnings that a client can cause: a number of each event is logged per second,
-//! and the rest is counted.
+//! Rate limits for lines that a client can cause: a number of each event is logged per second, and
+//! the rest is counted.
 
 #[cfg(feature = "server")]
 use prometheus::{IntCounter, IntCounterVec, Opts};
@@ -21,22 +21,35 @@ pub(crate) enum Repeated {
     ConnectionRefused,
     ConnectionNotServed,
     UnrecognisedBody,
+    ShownToken,
     UnshownToken,
     NoAnswer,
+    ServerUnhealthy,
+    ServerRecovered,
     NotDelivered,
+    Parked,
+    Dropped,
     ValidationAnswered,
+    /// A warning of Pingora, rustls or another crate, which has no event.
+    OfLibrary,
 }
 
 impl Repeated {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::HandshakeRefused,
         Self::ConnectionRefused,
         Self::ConnectionNotServed,
         Self::UnrecognisedBody,
+        Self::ShownToken,
         Self::UnshownToken,
         Self::NoAnswer,
+        Self::ServerUnhealthy,
+        Self::ServerRecovered,
         Self::NotDelivered,
+        Self::Parked,
+        Self::Dropped,
         Self::ValidationAnswered,
+        Self::OfLibrary,
     ];
 
     /// Returns the name of the event, in the log and in the metric.
@@ -46,19 +59,40 @@ impl Repeated {
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionNotServed => "connection_failed",
             Self::UnrecognisedBody => "unrecognized_body",
+            Self::ShownToken => "test_token_received",
             Self::UnshownToken => "test_token_invalid",
             Self::NoAnswer => "upstream_failed",
+            Self::ServerUnhealthy => "upstream_unhealthy",
+            Self::ServerRecovered => "upstream_recovered",
             Self::NotDelivered => "notification_not_delivered",
+            Self::Parked => "queue_parked",
+            Self::Dropped => "queue_dropped",
             Self::ValidationAnswered => "acme_validation_answered",
+            Self::OfLibrary => "library",
         }
+    }
+
+    /// Returns the event with this name if [`super::record_limit`] limits it.
+    #[cfg(feature = "server")]
+    pub(super) fn of_record(event: &str) -> Option<Self> {
+        let limited = [
+            Self::ServerUnhealthy,
+            Self::ServerRecovered,
+            Self::Parked,
+            Self::Dropped,
+        ];
+        limited.into_iter().find(|known| known.event() == event)
     }
 
     /// Returns `true` if a line of this event may be written. Otherwise it is counted, and at the
     /// end of the second one line reports the number.
     pub(crate) fn may_be_written(self) -> bool {
-        if !tracing::enabled!(Level::WARN) {
-            return true; // The level filters the line: it is not counted as left out.
-        }
+        // A line that the level filters is not counted as left out.
+        !tracing::enabled!(Level::WARN) || self.has_room()
+    }
+
+    /// Returns `true` if a line of this event is within the limit. Otherwise it is counted.
+    pub(super) fn has_room(self) -> bool {
         let limit = &LIMITS[self as usize];
         match limit.enter(Instant::now()) {
             LineDecision::Written => true,
@@ -92,8 +126,7 @@ impl Repeated {
 /// The number of lines left out of each event.
 #[cfg(feature = "server")]
 static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help =
-        "Warnings that were not written because there were too many of their kind in a second.";
+    let help = "Lines that were not written because there were too many of their kind in a second.";
     let opts = Opts::new("log_lines_left_out_total", help).namespace(super::metrics::NAMESPACE);
     IntCounterVec::new(opts, &["event"]).expect("the metric is valid")
 });

@@ -2,12 +2,13 @@
 
 use super::status::{format, milliseconds, rfc3339};
 use crate::rejection::operator_advice;
+use crate::sanitize::sanitize;
 use crate::telemetry::context::Outcome::{
     Challenged, ClientGone, Forwarded, Queued, Refused, TestAnswered,
 };
-use crate::telemetry::history::{Event, EventResult, Excerpt, Snapshot};
+use crate::telemetry::history::{Event, EventResult, Snapshot};
 use crate::telemetry::lost::LostNotification;
-use crate::webhook::notification::{Kind, Shape};
+use crate::webhook::notification::{Kind, Notification, Shape, Space};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -86,9 +87,14 @@ fn request_ids<'e>(events: &[&'e Event]) -> HashSet<&'e str> {
 
 impl StatusEvent {
     pub(super) fn of(event: &Event) -> Self {
-        let notification = event.notification.as_ref();
-        let text = |part: fn(&Excerpt) -> &Option<String>| {
-            notification.and_then(|notification| part(notification).clone())
+        let notification = event.notification.as_deref();
+        let text = |part: fn(&Notification) -> Option<&str>| {
+            let part = notification.and_then(part);
+            part.map(|part| sanitize(part).into_owned())
+        };
+        let space = |part: fn(&Space) -> Option<&str>| {
+            let space = notification.and_then(|notification| notification.space.as_ref());
+            space.and_then(part).map(|part| sanitize(part).into_owned())
         };
         Self {
             at: rfc3339(event.at),
@@ -110,13 +116,13 @@ impl StatusEvent {
                 .and_then(|notification| notification.shape)
                 .map(Shape::as_str)
                 .map(str::to_owned),
-            severity: text(|it| &it.severity),
-            title: text(|it| &it.title),
-            message: text(|it| &it.message),
-            url: text(|it| &it.url),
-            node: text(|it| &it.node),
-            space: text(|it| &it.space),
-            space_id: text(|it| &it.space_id),
+            severity: text(|it| it.severity.as_deref()),
+            title: text(|it| it.title.as_deref()),
+            message: text(|it| it.message.as_deref()),
+            url: notification.and_then(|notification| notification.url.clone()),
+            node: text(|it| it.node.as_deref()),
+            space: space(Space::label),
+            space_id: space(|it| it.id.as_deref()),
         }
     }
 

@@ -1,12 +1,11 @@
 //! An event for the operator: the end of a request, or a refused handshake or connection.
 
-use crate::sanitize::sanitize;
+use crate::sanitize::{MAX_WIRE, sanitize};
 use crate::telemetry::context::{Context, Outcome};
 use crate::telemetry::lost::LostNotification;
 use crate::telemetry::metrics::ConnectionRefusal;
 use crate::tls::Refusal;
-use crate::webhook::notification::{Kind, Notification, Shape};
-use std::borrow::Cow;
+use crate::webhook::notification::{Notification, Space};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,59 +62,36 @@ pub(crate) struct Event {
     pub request_id: Option<String>,
     /// The subject of the client certificate, if the handshake was refused.
     pub subject: Option<String>,
-    /// An excerpt of a verified notification.
-    pub notification: Option<Excerpt>,
+    /// The verified notification, whose strings are to be sanitized: any user of Netdata Cloud can
+    /// choose them.
+    pub notification: Option<Arc<Notification>>,
 }
 
-/// An excerpt of a notification. Its strings are untrusted: any user of Netdata Cloud can choose
-/// them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Excerpt {
-    /// The kind of the notification.
-    pub kind: Kind,
-    /// The shape of its body.
-    pub shape: Option<Shape>,
-    /// The severity in lower case.
-    pub severity: Option<String>,
-    /// The alert's name, or the message.
-    pub title: Option<String>,
-    /// The message.
-    pub message: Option<String>,
-    /// The page about it in Netdata Cloud.
-    pub url: Option<String>,
-    /// The name of the node.
-    pub node: Option<String>,
-    /// The name of the space.
-    pub space: Option<String>,
-    /// The id of the space, which does not change.
-    pub space_id: Option<String>,
-    /// JSON pointers to unexpected values.
-    pub drift: Vec<String>,
-}
-
-impl Excerpt {
-    fn of(notification: &Notification) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(sanitize).map(Cow::into_owned);
-        Self {
-            kind: notification.kind,
-            shape: notification.shape,
-            severity: text(&notification.severity),
-            title: text(&notification.title),
-            message: text(&notification.message),
-            url: notification.url.clone(),
-            node: text(&notification.node),
-            space: notification
-                .space
-                .as_ref()
-                .and_then(|space| space.label())
-                .map(sanitize)
-                .map(Cow::into_owned),
-            space_id: notification
-                .space
-                .as_ref()
-                .and_then(|space| text(&space.id)),
-            drift: notification.drift.clone(),
+/// Returns a notification to be kept, which is usually that of the request: copying its strings, to
+/// be dropped a hundred requests later, costs 2 % of a request. Those of its space alone have no
+/// limit, and are cut as they are shown.
+fn kept(notification: &Arc<Notification>) -> Arc<Notification> {
+    match &notification.space {
+        Some(space) if !is_short(space) => {
+            let mut notification = Notification::clone(notification);
+            notification.space = Some(cut(space));
+            Arc::new(notification)
         }
+        _ => notification.clone(),
+    }
+}
+
+fn is_short(space: &Space) -> bool {
+    let mut parts = [&space.id, &space.name, &space.slug].into_iter().flatten();
+    parts.all(|part| part.len() <= MAX_WIRE)
+}
+
+fn cut(space: &Space) -> Space {
+    let cut = |part: &Option<String>| part.as_deref().map(|part| sanitize(part).into_owned());
+    Space {
+        id: cut(&space.id),
+        name: cut(&space.name),
+        slug: cut(&space.slug),
     }
 }
 
@@ -142,7 +118,7 @@ impl Event {
             reason: lost.map(|lost| lost.reason.clone()).or(reason),
             route: context.route.clone(),
             request_id: Some(context.request_id.clone()),
-            notification: context.notification.as_deref().map(Excerpt::of),
+            notification: context.notification.as_ref().map(kept),
             ..Self::now(ending, context.remote_addr)
         }
     }
@@ -206,5 +182,31 @@ impl Event {
     /// Returns `true` if this is a repetition of `last` by the same client.
     fn is_again(&self, last: &Self) -> bool {
         self.repeats(last) && self.remote_addr == last.remote_addr
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::notification::SchemaPolicy;
+
+    #[test]
+    fn what_is_kept_of_a_notification_is_short() {
+        let long = "x".repeat(100_000);
+        for space in [
+            format!(r#""{long}""#),
+            format!(r#"{{"id":"{long}","name":"{long}","slug":"{long}"}}"#),
+            r#""short""#.to_owned(),
+        ] {
+            let body = format!(
+                r#"{{"alert":"{long}","host":"{long}","message":"{long}","severity":"{long}",
+                "alert_url":"https://app.netdata.cloud/{long}#transition={long}","space":{space}}}"#
+            );
+            let verified = Notification::verify(body.as_bytes(), SchemaPolicy::Warn, &[]);
+            let kept = kept(&Arc::new(verified.unwrap()));
+            assert!(kept.space.is_some(), "{space:.50}");
+            let size = format!("{kept:?}").len();
+            assert!(size < 4000, "{size}: {space:.50}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 mod event;
 
-pub(crate) use event::{Event, EventResult, Excerpt};
+pub(crate) use event::{Event, EventResult};
 
 use super::context::Outcome;
 use crate::sanitize::is_sanitized;
@@ -216,18 +216,18 @@ impl Snapshot {
     }
 
     fn note_drift(&mut self, event: &Event) {
-        let (Some(route), Some(excerpt)) = (&event.route, &event.notification) else {
+        let (Some(route), Some(notification)) = (&event.route, &event.notification) else {
             return;
         };
-        if !excerpt.drift.is_empty() {
-            let key = (route.to_string(), excerpt.kind.as_str());
+        if !notification.drift.is_empty() {
+            let key = (route.to_string(), notification.kind.as_str());
             let times = self.drift.get(&key).map_or(0, |drift| drift.times) + 1;
             self.drift.insert(
                 key,
                 DriftSummary {
                     at: event.at,
                     times,
-                    pointers: excerpt.drift.clone(),
+                    pointers: notification.drift.clone(),
                 },
             );
         }
@@ -303,7 +303,7 @@ fn step(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::notification::Kind;
+    use crate::webhook::notification::{Notification, SchemaPolicy};
 
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
@@ -312,20 +312,14 @@ mod tests {
     }
 
     fn notification(title: &str) -> Event {
-        let notification = Excerpt {
-            kind: Kind::Alert,
-            shape: None,
-            severity: None,
-            title: Some(title.into()),
-            message: None,
-            url: None,
-            node: None,
-            space: None,
-            space_id: None,
+        let body = format!(r#"{{"alert":"{title}"}}"#);
+        let notification = Notification::verify(body.as_bytes(), SchemaPolicy::Warn, &[]);
+        let notification = Notification {
             drift: Vec::new(),
+            ..notification.unwrap()
         };
         Event {
-            notification: Some(notification),
+            notification: Some(Arc::new(notification)),
             ..Event::now(EventResult::Request(Outcome::Forwarded), HERE)
         }
     }
@@ -548,7 +542,8 @@ mod tests {
                 route: Some(route.into()),
                 ..notification("a")
             };
-            event.notification.as_mut().unwrap().drift = vec![pointer.to_owned()];
+            let notification = event.notification.as_mut().map(Arc::make_mut);
+            notification.unwrap().drift = vec![pointer.to_owned()];
             event
         };
         for number in 0..1000 {

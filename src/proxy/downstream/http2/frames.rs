@@ -2,11 +2,14 @@
 
 use super::allowance::{Allowance, IDLE_FRAMES_PER_REQUEST};
 use super::head::FieldBlock;
-use super::header_block::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, HeaderBlock};
+use super::header_block::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, HeaderBlock, fragment, replace,
+};
 use super::hpack::Decoder;
 use super::inbox::Inbox;
 use bytes::{BufMut as _, BytesMut};
 use h2::Reason;
+use std::cell::RefCell;
 use tokio::time::Instant;
 
 /// The length of the client's preface (RFC 9113 section 3.4).
@@ -22,6 +25,11 @@ const MAX_FRAME: usize = 16_384;
 /// static table.
 const REQUEST: [u8; 3] = [0x83, 0x87, 0x84];
 
+thread_local! {
+    /// The fields of the block that is being read, in memory that is used again.
+    static FIELDS: RefCell<FieldBlock> = RefCell::default();
+}
+
 /// The position in the frames of a client.
 #[derive(Debug)]
 pub(super) struct Frames {
@@ -32,7 +40,7 @@ pub(super) struct Frames {
     known: usize,
     /// The number of bytes of a frame's payload that are still to arrive.
     missing: usize,
-    /// The payload of a frame of a header block, which h2 does not get.
+    /// The payload of a frame of a header block, which h2 does not get, as far as it has arrived.
     payload: Option<Vec<u8>>,
     in_data: bool,
     block: Option<HeaderBlock>,
@@ -82,23 +90,11 @@ impl Frames {
             } else if self.missing == 0 {
                 self.read_header(&mut bytes, output)?;
             } else {
-                self.read_payload(&mut bytes, output);
+                self.read_payload(&mut bytes, output)?;
             }
-            self.end_frame_if_complete(output)?;
             finished |= !self.is_unfinished();
         }
         Ok(finished)
-    }
-
-    /// Processes a frame of a header block that has arrived. One without a payload ends with its
-    /// header.
-    fn end_frame_if_complete(&mut self, output: &mut BytesMut) -> Result<(), Reason> {
-        if self.missing == 0
-            && let Some(payload) = self.payload.take()
-        {
-            self.end_frame(&payload, output)?;
-        }
-        Ok(())
     }
 
     fn read_header(&mut self, bytes: &mut &[u8], output: &mut BytesMut) -> Result<(), Reason> {
@@ -112,13 +108,24 @@ impl Frames {
         self.begin_frame(output)
     }
 
-    fn read_payload(&mut self, bytes: &mut &[u8], output: &mut BytesMut) {
+    fn read_payload(&mut self, bytes: &mut &[u8], output: &mut BytesMut) -> Result<(), Reason> {
         let taken = take(bytes, self.missing);
         self.missing -= taken.len();
-        match &mut self.payload {
-            Some(payload) => payload.extend_from_slice(taken),
-            None => output.put_slice(taken),
+        let Some(mut payload) = self.payload.take() else {
+            output.put_slice(taken);
+            return Ok(());
+        };
+        // Most have arrived in one piece, which is not copied.
+        if self.missing == 0 && payload.is_empty() {
+            return self.end_frame(taken, output);
         }
+        payload.reserve_exact(taken.len() + self.missing);
+        payload.extend_from_slice(taken);
+        if self.missing == 0 {
+            return self.end_frame(&payload, output);
+        }
+        self.payload = Some(payload);
+        Ok(())
     }
 
     /// Returns `true` if the next bytes, as many as given, belong to a body and nothing else. They
@@ -135,7 +142,7 @@ impl Frames {
         self.in_data = kind == DATA;
         self.check_continuation(kind)?;
         if matches!(kind, HEADERS | CONTINUATION) {
-            return self.begin_block_frame();
+            return self.begin_block_frame(output);
         }
         if kind != DATA || (self.missing == 0 && flags & END_STREAM == 0) {
             self.allowance.spend(Instant::now())?;
@@ -159,7 +166,7 @@ impl Frames {
         }
     }
 
-    fn begin_block_frame(&mut self) -> Result<(), Reason> {
+    fn begin_block_frame(&mut self, output: &mut BytesMut) -> Result<(), Reason> {
         // The streams of a client are odd.
         if self.stream().is_multiple_of(2) {
             return Err(Reason::PROTOCOL_ERROR);
@@ -167,7 +174,10 @@ impl Frames {
         if self.missing > MAX_FRAME {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
-        self.payload = Some(Vec::with_capacity(self.missing));
+        if self.missing == 0 {
+            return self.end_frame(&[], output);
+        }
+        self.payload = Some(Vec::new());
         Ok(())
     }
 
@@ -179,39 +189,57 @@ impl Frames {
     /// Processes the payload of a frame of a header block.
     fn end_frame(&mut self, payload: &[u8], output: &mut BytesMut) -> Result<(), Reason> {
         let [_, _, _, kind, flags, ..] = self.header;
-        let stream = self.stream();
-        let begin = || HeaderBlock::new(stream, flags & END_STREAM != 0);
+        let (stream, is_last) = (self.stream(), flags & END_STREAM != 0);
+        let is_whole = flags & END_HEADERS != 0;
+        // Most blocks are one frame, and are not copied.
+        if is_whole && self.block.is_none() {
+            return self.end_block(stream, is_last, fragment(payload, flags)?, output);
+        }
+        let begin = || HeaderBlock::new(stream, is_last);
         let mut block = self.block.take().unwrap_or_else(begin);
         block.push(kind, flags, payload, self.max_head)?;
-        if flags & END_HEADERS == 0 {
-            self.block = Some(block);
-            return Ok(());
+        if is_whole {
+            return self.end_block(stream, block.is_last, &block.bytes, output);
         }
-        self.end_block(&block, output)
-    }
-
-    fn end_block(&mut self, block: &HeaderBlock, output: &mut BytesMut) -> Result<(), Reason> {
-        let fields = self.decode(block)?;
-        if block.stream > self.last_request {
-            self.last_request = block.stream;
-            self.allowance.earn(IDLE_FRAMES_PER_REQUEST);
-            self.inbox.add(block.stream, fields.request(block.is_last));
-            block.replace(&REQUEST, output);
-        } else {
-            if !fields.are_trailers() {
-                self.inbox.add_bad_trailers(block.stream)?;
-            }
-            block.replace(&[], output);
-        }
+        self.block = Some(block);
         Ok(())
     }
 
-    fn decode(&mut self, block: &HeaderBlock) -> Result<FieldBlock, Reason> {
-        let mut fields = FieldBlock::new(self.max_head);
-        let push = |name: &[u8], value: &[u8]| fields.push(name, value);
-        let decoded = self.decoder.decode(&block.bytes, push);
-        decoded.map_err(|_| Reason::COMPRESSION_ERROR)?;
-        Ok(fields)
+    fn end_block(
+        &mut self,
+        stream: u32,
+        is_last: bool,
+        block: &[u8],
+        output: &mut BytesMut,
+    ) -> Result<(), Reason> {
+        FIELDS.with_borrow_mut(|fields| {
+            fields.clear(self.max_head);
+            let push = |name: &[u8], value: &[u8]| fields.push(name, value);
+            let decoded = self.decoder.decode(block, push);
+            decoded.map_err(|_| Reason::COMPRESSION_ERROR)?;
+            self.end_fields(stream, is_last, fields, output)
+        })
+    }
+
+    fn end_fields(
+        &mut self,
+        stream: u32,
+        is_last: bool,
+        fields: &FieldBlock,
+        output: &mut BytesMut,
+    ) -> Result<(), Reason> {
+        if stream > self.last_request {
+            self.last_request = stream;
+            self.allowance.earn(IDLE_FRAMES_PER_REQUEST);
+            self.inbox.add(stream, fields.request(is_last));
+            replace(stream, is_last, &REQUEST, output);
+        } else {
+            if !fields.are_trailers() {
+                self.inbox.add_bad_trailers(stream)?;
+            }
+            replace(stream, is_last, &[], output);
+        }
+        Ok(())
     }
 
     pub(super) fn is_unfinished(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::rejection::Rejection;
 const SEPARATORS: usize = ": \r\n".len();
 
 /// The fields of a block, in their order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct FieldBlock {
     /// Names and values, one after the other.
     bytes: Vec<u8>,
@@ -31,13 +31,11 @@ pub(in crate::proxy) struct StreamHead {
 }
 
 impl FieldBlock {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(1024),
-            spans: Vec::with_capacity(16),
-            size: 0,
-            limit,
-        }
+    /// Removes the fields. Those that come next are accepted up to `limit`.
+    pub(super) fn clear(&mut self, limit: usize) {
+        self.bytes.clear();
+        self.spans.clear();
+        (self.size, self.limit) = (0, limit);
     }
 
     /// Adds a field. Fields that exceed the limit are counted, and not kept.
@@ -67,7 +65,7 @@ impl FieldBlock {
 
     /// Builds the head of a request, which has no body if `is_bodiless`.
     pub(super) fn request(&self, is_bodiless: bool) -> StreamHead {
-        let mut builder = RequestBuilder::default();
+        let mut builder = RequestBuilder::with_capacity(self.spans.len());
         let mut rejection = self
             .iter()
             .find_map(|(name, value)| builder.read(name, value).err());
@@ -104,7 +102,8 @@ mod tests {
     ];
 
     fn fields(fields: &[(&str, &str)]) -> FieldBlock {
-        let mut read = FieldBlock::new(4096);
+        let mut read = FieldBlock::default();
+        read.clear(4096);
         for (name, value) in fields {
             read.push(name.as_bytes(), value.as_bytes());
         }

@@ -62,19 +62,19 @@ impl HeaderBlock {
             false => Ok(()),
         }
     }
+}
 
-    /// Appends a HEADERS frame with another block, for h2.
-    pub(super) fn replace(&self, replacement: &[u8], output: &mut BytesMut) {
-        let flags = END_HEADERS | if self.is_last { END_STREAM } else { 0 };
-        output.put_slice(&[0, 0, replacement.len() as u8, HEADERS, flags]);
-        output.put_u32(self.stream);
-        output.put_slice(replacement);
-    }
+/// Appends a HEADERS frame with another block, for h2.
+pub(super) fn replace(stream: u32, is_last: bool, replacement: &[u8], output: &mut BytesMut) {
+    let flags = END_HEADERS | if is_last { END_STREAM } else { 0 };
+    output.put_slice(&[0, 0, replacement.len() as u8, HEADERS, flags]);
+    output.put_u32(stream);
+    output.put_slice(replacement);
 }
 
 /// Returns the part of a header block in a HEADERS frame, which may have a priority before it and padding
 /// around it.
-fn fragment(payload: &[u8], flags: u8) -> Result<&[u8], Reason> {
+pub(super) fn fragment(payload: &[u8], flags: u8) -> Result<&[u8], Reason> {
     let (padding, payload) = match (flags & PADDED != 0, payload) {
         (false, payload) => (0, payload),
         (true, [padding, payload @ ..]) => (usize::from(*padding), payload),

@@ -1,7 +1,6 @@
 //! Decodes header blocks (RFC 7541).
 
 use super::huffman;
-use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// The size of the dynamic table in bytes, which is the default as no other size is announced (RFC
@@ -28,17 +27,32 @@ pub(super) struct Decoder {
     max_size: usize,
 }
 
-#[derive(Clone, Debug)]
+/// A field that later ones refer to: its name and its value, one after the other.
+#[derive(Debug)]
 struct TableEntry {
-    name: Bytes,
-    value: Bytes,
+    bytes: Box<[u8]>,
+    name: usize,
 }
 
 impl TableEntry {
+    fn new(name: &[u8], value: &[u8]) -> Self {
+        Self {
+            bytes: [name, value].concat().into(),
+            name: name.len(),
+        }
+    }
+
+    fn field(&self) -> Field<'_> {
+        self.bytes.split_at(self.name)
+    }
+
     fn size(&self) -> usize {
-        self.name.len() + self.value.len() + ENTRY_OVERHEAD
+        self.bytes.len() + ENTRY_OVERHEAD
     }
 }
+
+/// A name and its value.
+type Field<'f> = (&'f [u8], &'f [u8]);
 
 impl Decoder {
     pub(super) fn new() -> Self {
@@ -64,15 +78,17 @@ impl Decoder {
             let size = block.number(5)?;
             self.resize(size)?;
         }
+        let mut text = Vec::new();
         while let Some(first) = block.first() {
-            let entry = match first {
-                0b1000_0000.. => self.entry(block.number(7)?)?,
-                0b0100_0000.. => self.literal(&mut block, 6)?,
+            let (name, value) = match first {
+                0b1000_0000.. => self.field(block.number(7)?)?,
+                0b0100_0000.. => self.literal(&mut block, 6, &mut text)?,
                 0b0010_0000.. => return Err(Undecodable),
-                _ => self.literal(&mut block, 4)?,
+                _ => self.literal(&mut block, 4, &mut text)?,
             };
-            each(&entry.name, &entry.value);
+            each(name, value);
             if matches!(first, 0b0100_0000..0b1000_0000) {
+                let entry = TableEntry::new(name, value);
                 self.insert(entry);
             }
         }
@@ -89,27 +105,37 @@ impl Decoder {
         Ok(())
     }
 
-    fn literal(
-        &self,
+    /// Reads a field that the tables do not have, into `text`.
+    fn literal<'f>(
+        &'f self,
         block: &mut EncodedBlock<'_>,
         prefix: u32,
-    ) -> Result<TableEntry, Undecodable> {
-        let name = match block.number(prefix)? {
-            0 => block.string()?,
-            index => self.entry(index)?.name,
+        text: &'f mut Vec<u8>,
+    ) -> Result<Field<'f>, Undecodable> {
+        text.clear();
+        let known = match block.number(prefix)? {
+            0 => None,
+            index => Some(self.field(index)?.0),
         };
-        Ok(TableEntry {
-            name,
-            value: block.string()?,
-        })
+        if known.is_none() {
+            block.string(text)?;
+        }
+        let end_of_name = text.len();
+        block.string(text)?;
+        let (name, value) = text.split_at(end_of_name);
+        Ok((known.unwrap_or(name), value))
     }
 
-    /// Returns the entry at an index that counts the static table first.
-    fn entry(&self, index: usize) -> Result<TableEntry, Undecodable> {
+    /// Returns the field at an index that counts the static table first.
+    fn field(&self, index: usize) -> Result<Field<'_>, Undecodable> {
         let index = index.checked_sub(1).ok_or(Undecodable)?;
         match index.checked_sub(STATIC.len()) {
-            None => Ok(static_entry(index)),
-            Some(index) => self.table.get(index).cloned().ok_or(Undecodable),
+            None => Ok(static_field(index)),
+            Some(index) => self
+                .table
+                .get(index)
+                .map(TableEntry::field)
+                .ok_or(Undecodable),
         }
     }
 
@@ -134,12 +160,9 @@ impl Decoder {
     }
 }
 
-fn static_entry(index: usize) -> TableEntry {
+fn static_field(index: usize) -> Field<'static> {
     let (name, value) = STATIC[index];
-    TableEntry {
-        name: Bytes::from_static(name.as_bytes()),
-        value: Bytes::from_static(value.as_bytes()),
-    }
+    (name.as_bytes(), value.as_bytes())
 }
 
 /// The rest of a block that is being decoded.
@@ -175,18 +198,18 @@ impl EncodedBlock<'_> {
         Err(Undecodable)
     }
 
-    /// Reads a string (section 5.2).
-    fn string(&mut self) -> Result<Bytes, Undecodable> {
+    /// Reads a string (section 5.2), and appends it to `text`.
+    fn string(&mut self, text: &mut Vec<u8>) -> Result<(), Undecodable> {
         let is_coded = self.0.first().is_some_and(|first| first & 0x80 != 0);
         let length = self.number(7)?;
         let (string, rest) = self.0.split_at_checked(length).ok_or(Undecodable)?;
         self.0 = rest;
         if !is_coded {
-            return Ok(Bytes::copy_from_slice(string));
+            text.extend_from_slice(string);
+            return Ok(());
         }
-        let mut text = Vec::with_capacity(length * 8 / 5);
-        huffman::decode(string, &mut text).ok_or(Undecodable)?;
-        Ok(text.into())
+        text.reserve(length * 8 / 5);
+        huffman::decode(string, text).ok_or(Undecodable)
     }
 }
 

@@ -29,7 +29,7 @@ use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use reader::FrameReader;
 use session::Http2;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -150,8 +150,8 @@ impl<F: Future<Output = ()>> Http2Connection<F> {
     /// Waits for the next event, while the requests in flight make progress.
     async fn next_event(&mut self, idle_timeout: Duration) -> ConnectionEvent {
         let phase = self.phase;
-        let timeout = self.patience(idle_timeout);
         let is_idle = self.in_flight.is_empty() && phase != Phase::Over;
+        let timeout = is_idle.then(|| self.patience(idle_timeout));
         let accepted = tokio::select! {
             biased;
             reason = unreadable(&self.inbox), if phase != Phase::Over => {
@@ -162,7 +162,7 @@ impl<F: Future<Output = ()>> Http2Connection<F> {
             }
             Some(()) = self.in_flight.next() => return ConnectionEvent::RequestFinished,
             accepted = self.connection.accept() => accepted,
-            () = sleep(timeout), if is_idle => return ConnectionEvent::Idle,
+            () = idle(timeout) => return ConnectionEvent::Idle,
         };
         let Some(Ok((request, respond))) = accepted else {
             return ConnectionEvent::Ended;
@@ -234,6 +234,14 @@ async fn draining(shutdown: &mut ShutdownWatch, phase: Phase) {
     shutdown::signalled(shutdown).await;
     if phase == Phase::New {
         time::sleep(KEEPALIVE_DRAIN_GRACE).await;
+    }
+}
+
+/// Completes after `timeout`, if there is one. Otherwise no timer is set up.
+async fn idle(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => sleep(timeout).await,
+        None => pending().await,
     }
 }
 

@@ -54,6 +54,7 @@ impl FrameReader {
 
     /// Processes bytes that were read. Returns the reason if the connection cannot continue.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        self.output.reserve(bytes.len());
         let finished = self.frames.read(bytes, &mut self.output)?;
         if !self.frames.is_unfinished() {
             self.deadline = None;

@@ -29,6 +29,14 @@ pub(super) struct RequestBuilder<'f> {
 }
 
 impl<'f> RequestBuilder<'f> {
+    /// Creates a head for as many fields.
+    pub(super) fn with_capacity(fields: usize) -> Self {
+        Self {
+            fields: Vec::with_capacity(fields),
+            ..Self::default()
+        }
+    }
+
     /// Adds a field of the block.
     pub(super) fn read(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<(), Rejection> {
         if name.starts_with(b":") {

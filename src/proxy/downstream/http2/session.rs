@@ -72,7 +72,6 @@ impl Http2 {
         }
     }
 
-    /// Checks the body at its end, or what there is of it.
     /// Ends the response, of which all is sent.
     fn end(&mut self) -> Result<(), ClientGone> {
         self.has_ended = true;
@@ -81,6 +80,7 @@ impl Http2 {
         sent.map_err(|_| ClientGone)
     }
 
+    /// Checks the body at its end, or what there is of it.
     fn check_body(&self, is_end: bool) -> pingora::Result<()> {
         if !self.has_right_length(is_end) {
             return malformed("The body is not as long as was declared.");
@@ -136,10 +136,14 @@ async fn reserve(
     }
 }
 
+/// The number of fields for which a response has room at once.
+const USUAL_FIELDS: usize = 8;
+
 /// Converts a head to the form of h2.
 fn response(head: &ResponseHead) -> http::Result<Response<()>> {
     let mut response = Response::new(());
     *response.status_mut() = head.status();
+    response.headers_mut().reserve(USUAL_FIELDS);
     for (name, value) in head.fields() {
         let name = HeaderName::from_bytes(name)?;
         let value = HeaderValue::from_bytes(value)?;

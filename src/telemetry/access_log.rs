@@ -69,11 +69,19 @@ fn add_connection<'r>(line: &mut RequestLine<'r>, answered: &Answered<'r>) {
     let head = answered.head;
     line.tls = answered.tls.map(usual_version);
     line.protocol = Some(head.version().as_str());
-    line.method = known(sanitized(String::from_utf8_lossy(head.method())));
+    line.method = known(sanitized(text(head.method())));
     // Masked before it is truncated: otherwise a name could be cut off from its value.
-    line.path = known(sanitized(masked(String::from_utf8_lossy(head.target()))));
+    line.path = known(sanitized(masked(text(head.target()))));
     line.status = answered.status.map(u64::from);
     line.bytes_sent = Some(answered.bytes_sent);
+}
+
+/// Returns bytes as text. What is UTF-8, as it usually is, is found to be so several bytes at a time.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// Returns the TLS version, of which rustls writes `TLSv1_3` instead of the usual `TLSv1.3`.

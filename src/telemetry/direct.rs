@@ -32,7 +32,8 @@ pub(super) trait LineFormat {
 
     fn text(line: &mut String, name: &'static str, value: &str) {
         Self::name(line, name);
-        if value.bytes().all(is_plain) {
+        // Counting looks at many bytes at once, which stopping at the first would not.
+        if value.bytes().filter(|byte| !is_plain(*byte)).count() == 0 {
             line.push('"');
             line.push_str(value);
             line.push('"');

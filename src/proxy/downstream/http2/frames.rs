@@ -153,17 +153,11 @@ impl Frames {
 
     /// Checks that the frames of a header block follow each other without others in between.
     fn check_continuation(&self, kind: u8) -> Result<(), Reason> {
-        match self.is_in_sequence(kind) {
-            true => Ok(()),
-            false => Err(Reason::PROTOCOL_ERROR),
-        }
-    }
-
-    fn is_in_sequence(&self, kind: u8) -> bool {
-        match &self.block {
+        let is_in_sequence = match &self.block {
             Some(block) => kind == CONTINUATION && block.stream == self.stream(),
             None => kind != CONTINUATION,
-        }
+        };
+        is_in_sequence.then_some(()).ok_or(Reason::PROTOCOL_ERROR)
     }
 
     fn begin_block_frame(&mut self, output: &mut BytesMut) -> Result<(), Reason> {

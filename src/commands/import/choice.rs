@@ -140,11 +140,10 @@ fn guessed<'t>(chosen: &Candidate<'_, 't>) -> Result<Vec<PassedOn<'t>>, ImportEr
     let probable = many.iter().filter(|it| it.evidence() > 0);
     probable.for_each(|it| it.directive.not_carried(MANY));
     let most = few.iter().map(|it| it.evidence()).max();
-    few.retain(|it| Some(it.evidence()) == most);
-    match most {
-        None => return Err(nothing(chosen)),
-        Some(0) => few = vec![doubtful(&few)],
-        _ => {}
+    let most = most.ok_or_else(|| nothing(chosen))?;
+    few.retain(|it| it.evidence() == most);
+    if most == 0 {
+        few = vec![doubtful(&few)];
     }
     let webhooks = few.into_iter().cloned().map(|it| PassedOn {
         is_webhook: true,

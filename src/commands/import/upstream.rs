@@ -12,7 +12,7 @@ const UNDEFINED: &str = "this variable is not defined here: set it in the enviro
 const SPARE: &str =
     "every server of a group is used: add it to servers if it may always receive requests";
 const NO_SERVER: &str = "no server always receives requests: name one in [upstreams]";
-const TURNS: &str = "servers take turns, and connections are kept: see [upstreams]";
+const TURNS: &str = "servers take turns now, or one is chosen at random: balance in [upstreams]";
 
 /// Directives with the authority of an application.
 const AUTHORITY: &str = "proxy_ssl_trusted_certificate SSLProxyCACertificateFile";
@@ -122,13 +122,13 @@ fn members<'t>(
     let mut servers = Vec::new();
     for member in group.children() {
         let mut arguments = member.arguments.iter();
-        if member.is("keepalive* zone ProxySet") {
-            member.not_needed(TURNS);
-        } else if !member.is("server BalancerMember") {
+        let is_server = member.is("server BalancerMember");
+        if member.is("least_conn ip_hash hash random least_time sticky* balancer_by_lua* ProxySet")
+        {
             member.not_carried(TURNS);
-        } else if arguments.any(|it| is_listed("down backup status=*", it)) {
+        } else if is_server && arguments.any(|it| is_listed("down backup status=*", it)) {
             member.not_carried(SPARE);
-        } else {
+        } else if is_server {
             let address = member.value();
             let url = match address.contains("://") {
                 true => address.to_owned(),

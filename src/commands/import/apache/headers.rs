@@ -71,10 +71,8 @@ fn set(directive: &Directive, server_name: &str, headers: &mut SetHeaders) {
 fn value_of(value: &str, server_name: &str) -> String {
     let expression = value.strip_prefix("expr=");
     let text = FORMAT.replace_all(expression.unwrap_or(value), |found: &Captures<'_>| {
-        let suffix = match expression {
-            Some(_) => found.get(2).map_or("", |it| it.as_str()),
-            None => "",
-        };
+        let suffix = found.get(2).filter(|_| expression.is_some());
+        let suffix = suffix.map_or("", |it| it.as_str());
         match (found.get(1).map(|it| it.as_str()), &found[0]) {
             (Some("SERVER_NAME"), _) => format!("{server_name}{suffix}"),
             (Some(name), _) => format!("${{{}}}{suffix}", variable(name)),

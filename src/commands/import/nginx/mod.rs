@@ -153,8 +153,7 @@ fn fixed(url: &str) -> Result<(UpstreamUrl<'_>, bool), String> {
     }
 }
 
-/// Reports paths that change. `path` is what NGINX sends in place of the location's own, or before
-/// the whole path.
+/// Reports paths that change. `path` is sent in place of the location's, or before the whole path.
 fn say_changes(requests: &PassedOn<'_>, at: &ProxiedLocation<'_, '_>, path: &str, is_before: bool) {
     let (directive, location) = (requests.directive, at.location);
     let appended = if is_before { location.text } else { "" };

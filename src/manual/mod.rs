@@ -25,6 +25,7 @@ macro_rules! pages {
                 [delivery]: crate::manual::delivery\n\
                 [doctor]: crate::manual::doctor\n\
                 [doctor#forged-subjects]: crate::manual::doctor#forged-subjects\n\
+                [install]: crate::manual::install\n\
                 [migrating]: crate::manual::migrating\n\
                 [observability#admin-listener]: crate::manual::observability#admin-listener\n\
                 [observability#logs]: crate::manual::observability#logs\n\
@@ -32,6 +33,8 @@ macro_rules! pages {
                 [observability#request-lines]: crate::manual::observability#request-lines\n\
                 [observability#status-page]: crate::manual::observability#status-page\n\
                 [observability#undelivered-notifications]: crate::manual::observability#undelivered-notifications\n\
+                [operating#container]: crate::manual::operating#container\n\
+                [operating#reload]: crate::manual::operating#reload\n\
                 [operating#signals]: crate::manual::operating#signals\n\
                 [operating#systemd]: crate::manual::operating#systemd\n\
                 [operating#upgrade-and-rollback]: crate::manual::operating#upgrade-and-rollback\n\
@@ -56,6 +59,7 @@ macro_rules! pages {
 
 pages! {
     configuration "configuration.md"
+    install "install.md"
     acme "acme.md"
     upstreams "upstreams.md"
     delivery "delivery.md"

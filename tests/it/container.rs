@@ -15,7 +15,7 @@ fn root() -> &'static Path {
 }
 
 /// Its instructions, with continued lines as one.
-fn instructions() -> Vec<String> {
+pub(crate) fn instructions() -> Vec<String> {
     let lines: Vec<_> = CONTAINERFILE
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -28,7 +28,7 @@ fn instructions() -> Vec<String> {
 }
 
 /// The command of the last instruction of this name.
-fn array(instructions: &[String], name: &str) -> Vec<String> {
+pub(crate) fn array(instructions: &[String], name: &str) -> Vec<String> {
     let line = instructions
         .iter()
         .rfind(|line| line.starts_with(name))
@@ -169,7 +169,7 @@ pub(crate) fn image() -> tempfile::TempDir {
 }
 
 /// The owner of the directory for what outlives a container, and its path.
-fn state(instructions: &[String]) -> (String, String) {
+pub(crate) fn state(instructions: &[String]) -> (String, String) {
     let copies = instructions
         .iter()
         .filter_map(|line| line.strip_prefix("COPY "));

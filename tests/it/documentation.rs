@@ -99,7 +99,7 @@ fn every_sample_configuration_passes_check() {
 }
 
 /// Where the commands that begin like this are tried; all others are tried here.
-const TRIED_ELSEWHERE: [(&str, &str); 16] = [
+const TRIED_ELSEWHERE: [(&str, &str); 20] = [
     ("cargo run -- demo", "demo"),
     ("cargo test", "this is it"),
     (
@@ -118,6 +118,16 @@ const TRIED_ELSEWHERE: [(&str, &str); 16] = [
         "netdata-webhook-proxy import ",
         "import, with what stands there and with many others",
     ),
+    (
+        "apt install ",
+        "packages::life_cycle, in a container with systemd",
+    ),
+    ("editor ", "packages::life_cycle writes what it says"),
+    (
+        "netdata-webhook-proxy check --credentials /etc/",
+        "packages::life_cycle, in a container with systemd",
+    ),
+    ("kubectl ", "not without a cluster: kubernetes validates it"),
     ("certbot ", "not without Let's Encrypt: setup runs the hook"),
     (
         "podman ",

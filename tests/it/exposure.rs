@@ -145,6 +145,11 @@ fn the_shipped_configurations_say_how_to_accept_ones_own_alone() {
     for (name, text) in [
         ("mtls", include_str!("../../conf/mtls.toml")),
         ("systemd", include_str!("../../conf/systemd/config.toml")),
+        ("package", include_str!("../../conf/package/config.toml")),
+        (
+            "kubernetes",
+            include_str!("../../conf/kubernetes/config.toml"),
+        ),
         (
             "container",
             include_str!("../../conf/container/config.toml"),

@@ -129,7 +129,10 @@ impl Service {
         command.arg("verify");
         for unit in [Self::NAME, Self::SOCKET] {
             let text = fs::read_to_string(format!("{}/{unit}", self.directory)).unwrap();
-            fs::write(directory.path().join(unit), machine.at(&text)).unwrap();
+            // systemd looks in its own directories for it.
+            let program = machine.at("ExecStart=/usr/local/bin/");
+            let text = machine.at(&text).replace("ExecStart=", &program);
+            fs::write(directory.path().join(unit), text).unwrap();
             command.arg(directory.path().join(unit));
         }
         match command.output() {

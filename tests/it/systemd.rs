@@ -236,6 +236,7 @@ fn a_socket_that_is_not_configured_is_not_listened_on() {
 }
 
 const CONFIG: &str = include_str!("../../conf/systemd/config.toml");
+const PACKAGED: &str = include_str!("../../conf/package/config.toml");
 const SERVICE: &str = include_str!("../../conf/systemd/netdata-webhook-proxy.service");
 const SOCKET: &str = include_str!("../../conf/systemd/netdata-webhook-proxy.socket");
 
@@ -246,40 +247,45 @@ fn values<'u>(unit: &'u str, setting: &str) -> Vec<&'u str> {
         .collect()
 }
 
+/// The credentials that a configuration names, also where it proposes to.
+fn named(config: &str) -> Vec<&str> {
+    let credentials = config.split("{ credential = \"").skip(1);
+    credentials
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect()
+}
+
 #[test]
-fn the_units_and_their_configuration_fit_together() {
-    let credentials = "/run/credentials/netdata-webhook-proxy.service";
-    // Every credential that the configuration names is loaded, and every socket is configured.
-    let loaded = values(SERVICE, "LoadCredential");
-    let lines = CONFIG.lines().filter(|line| !line.starts_with('#'));
-    let named = lines.filter_map(|line| {
-        let credential = line
-            .split("credential = ")
-            .nth(1)
-            .or_else(|| line.split(credentials).nth(1))?;
-        credential
-            .split('"')
-            .find(|part| !part.is_empty())
-            .map(|name| name.trim_start_matches('/'))
-    });
-    let named: Vec<_> = named.collect();
-    assert_eq!(named.len(), loaded.len());
-    for name in named {
-        assert!(
-            loaded
-                .iter()
-                .any(|credential| credential.starts_with(&format!("{name}:"))),
-            "{name} in {loaded:?}"
-        );
+fn the_units_and_their_configurations_fit_together() {
+    let loaded = values(SERVICE, "LoadCredential").into_iter();
+    let loaded: Vec<_> = loaded
+        .map(|credential| credential.split_once(':').unwrap())
+        .collect();
+    for config in [CONFIG, PACKAGED] {
+        let mut named = named(config);
+        // In a drop-in.
+        named.retain(|name| *name != "bearer.secret");
+        assert_eq!(named.len(), loaded.len());
+        for name in named {
+            let path = format!("/etc/netdata-webhook-proxy/{name}");
+            assert!(loaded.contains(&(name, &path)), "{name} in {loaded:?}");
+        }
+        let sockets = values(SOCKET, "ListenStream");
+        assert_eq!(sockets.len(), 2);
+        for address in sockets {
+            assert!(config.contains(&format!("\"{address}\"")), "{address}");
+        }
     }
-    let sockets = values(SOCKET, "ListenStream");
-    assert_eq!(sockets.len(), 2);
-    assert!(
-        sockets
-            .iter()
-            .all(|address| CONFIG.contains(&format!("\"{address}\""))),
-        "{sockets:?}"
-    );
+}
+
+/// An absent file is an empty credential, which is an error only where the configuration names it.
+#[test]
+fn files_that_are_not_there_do_not_stop_the_service() {
+    let names = values(SERVICE, "LoadCredential").into_iter();
+    let fallbacks: Vec<_> = names
+        .map(|credential| credential.split(':').next().unwrap().to_owned() + ":\\n")
+        .collect();
+    assert_eq!(values(SERVICE, "SetCredential"), fallbacks);
 }
 
 #[test]
@@ -288,8 +294,10 @@ fn what_waits_is_in_the_state_directory_of_the_service() {
         panic!("one directory")
     };
     let queue = format!("\n[queue]\npath = \"/var/lib/{directory}/queue.db\"\n");
-    assert!(CONFIG.contains(&queue), "{queue}");
-    assert!(CONFIG.contains("\ndelivery = \"fallback\"\n"));
+    for config in [CONFIG, PACKAGED] {
+        assert!(config.contains(&queue), "{queue}");
+        assert!(config.contains("\ndelivery = \"fallback\"\n"));
+    }
     assert_eq!(values(SERVICE, "StateDirectoryMode"), ["0700"]);
 }
 
@@ -300,7 +308,7 @@ fn the_service_says_what_the_program_does() {
     // The exit code of a wrong configuration.
     assert_eq!(values(SERVICE, "RestartPreventExitStatus"), ["2"]);
     let start = values(SERVICE, "ExecStart")[0]
-        .strip_prefix("/usr/local/bin/netdata-webhook-proxy ")
+        .strip_prefix("netdata-webhook-proxy ")
         .unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
         .args([start, "--help"])

@@ -2,6 +2,7 @@
 
 mod admin;
 mod application;
+mod booted;
 mod browser;
 mod cgroup;
 mod compiler;
@@ -33,6 +34,7 @@ mod terminal;
 
 pub(crate) use admin::Operator;
 pub(crate) use application::{Application, ServerConnection};
+pub(crate) use booted::Booted;
 pub(crate) use browser::Browser;
 pub(crate) use cgroup::Cgroup;
 pub(crate) use compiler::preloadable;

@@ -8,9 +8,10 @@ macro_rules! page {
 }
 
 /// Every page. The README is the first.
-pub(crate) const PAGES: [(&str, &str); 15] = [
+pub(crate) const PAGES: [(&str, &str); 16] = [
     page!("README.md"),
     page!("src/manual/configuration.md"),
+    page!("src/manual/install.md"),
     page!("src/manual/acme.md"),
     page!("src/manual/upstreams.md"),
     page!("src/manual/delivery.md"),

@@ -6,6 +6,8 @@
 pub(crate) mod acme;
 mod authorities;
 mod carried_host;
+mod database_source;
+mod database_url;
 mod demands;
 mod document;
 mod error;
@@ -31,6 +33,10 @@ mod upstream;
 
 pub(crate) use acme::{Acme, Domain, ExternalAccount};
 pub(crate) use authorities::fault as authority_fault;
+#[cfg(feature = "server")]
+pub(crate) use database_source::DatabaseSource;
+#[cfg(feature = "server")]
+pub(crate) use database_url::{ChannelBinding, DatabaseAddress, DatabaseHost, DatabaseUrl};
 pub use error::ConfigError;
 pub(crate) use error::Problem;
 pub(crate) use exposure::THROW_AWAY;
@@ -40,7 +46,7 @@ pub use key_pair::read_identity;
 pub(crate) use lints::renewal_margin;
 #[cfg(feature = "cli")]
 pub(crate) use load::usual_files;
-pub(crate) use queue::{DeliveryMode, QueueSettings};
+pub(crate) use queue::{DeliveryMode, QueuePlace, QueueSettings};
 pub use revocation_list::RevocationList;
 pub(crate) use revocation_list::Subject;
 pub(crate) use secret_source::{read_secret_file, read_secret_variable};
@@ -491,12 +497,12 @@ impl Config {
         load::load_admin(file)
     }
 
-    /// Reads only the path of `[queue]` in `file`. The files that it names need not exist.
+    /// Reads only the place of `[queue]` in `file`. The files that it names need not exist.
     ///
     /// # Errors
     /// If the file, or this part of it, is invalid.
-    pub(crate) fn load_queue_path(file: &Path) -> Result<Option<PathBuf>, ConfigError> {
-        load::load_queue_path(file)
+    pub(crate) fn load_queue_place(file: &Path) -> Result<Option<QueuePlace>, ConfigError> {
+        load::load_queue_place(file)
     }
 
     /// Returns the place where a client certificate is required.

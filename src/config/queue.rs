@@ -1,5 +1,6 @@
 //! `[queue]`: the store of notifications that wait for their applications.
 
+use super::database_source::DatabaseSource;
 use rustix::fs::{Access, access, statfs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,14 +8,23 @@ use std::time::Duration;
 /// The `[queue]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Path of the file that keeps the notifications.
-    pub path: PathBuf,
+    /// Place that keeps the notifications.
+    pub place: QueuePlace,
     /// Maximum size of everything stored, in bytes.
     pub max_size: u64,
     /// Age from which a notification is parked instead of being sent.
     pub max_age: Duration,
     /// Number of notifications that are sent to each application at a time.
     pub deliveries: usize,
+}
+
+/// The place that keeps notifications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueuePlace {
+    /// A file of this machine.
+    File(PathBuf),
+    /// A PostgreSQL database, which several machines share.
+    Database(DatabaseSource),
 }
 
 /// The way in which the notifications of a route reach its application.

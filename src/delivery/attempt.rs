@@ -12,6 +12,8 @@ pub(crate) struct FailedAttempt {
     pub(super) trial: Trial,
     /// A description of the failure.
     pub(crate) error: String,
+    /// The application has not responded at all.
+    pub(super) is_unreached: bool,
 }
 
 impl FailedAttempt {
@@ -20,6 +22,7 @@ impl FailedAttempt {
         Self {
             trial: trial(Failure::Down, Duration::ZERO),
             error: "the attempt was given up".to_owned(),
+            is_unreached: false,
         }
     }
 }
@@ -39,6 +42,7 @@ pub(crate) fn judge(
         Err(error) => Err(FailedAttempt {
             trial: trial(Failure::Down, Duration::ZERO),
             error: error.to_string(),
+            is_unreached: true,
         }),
     }
 }
@@ -53,6 +57,7 @@ fn judge_status(status: StatusCode, retry_after: Option<&[u8]>) -> Result<(), Fa
     Err(FailedAttempt {
         trial: trial(failure, retry_after.unwrap_or_default()),
         error: format!("status {}", status.as_u16()),
+        is_unreached: false,
     })
 }
 

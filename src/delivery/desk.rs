@@ -36,6 +36,8 @@ struct State {
     /// The end of the time in which another process may store.
     shared_until: Moment,
     have_routes_changed: bool,
+    /// Something has been stored that is to be read in its order.
+    is_unread: bool,
     /// The notifications that were stored since what waits is being read.
     stored_meanwhile: Option<Vec<Spot>>,
     /// What waits for another process that delivers, when it was last counted.
@@ -179,6 +181,21 @@ impl Desk {
             });
         }
         self.with(|order, now| order.moved(spot, place, now));
+    }
+
+    /// Leaves a notification that is stored to the next reading, which gives it its place among those
+    /// that others have stored before it.
+    pub(super) fn left_to_reading(&self, spot: &Spot) {
+        {
+            let mut state = self.state();
+            state.is_unread = state.order.is_some();
+        }
+        self.gone(spot);
+    }
+
+    /// Returns `true` once after something was [left to the next reading](Self::left_to_reading).
+    pub(super) fn take_unread(&self) -> bool {
+        std::mem::take(&mut self.state().is_unread)
     }
 
     pub(super) fn delivered(&self, spot: &Spot) -> Option<Recovery> {

@@ -9,16 +9,44 @@ use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The number of header lines that [`receipt_lines`] returns.
-const RECEIPT_LINES: usize = 2;
+/// The names of the header lines about a receipt and an attempt, which come first.
+const RECEIPT_LINES: [&[u8]; 4] = [
+    b"X-Netdata-Received:",
+    b"X-Netdata-Attempt:",
+    b"X-Netdata-Term:",
+    b"X-Netdata-Unordered:",
+];
 
 /// Returns the header lines about a receipt and an attempt. They are the first of their message, so
-/// that they can be replaced.
-pub(crate) fn receipt_lines(received: i64, attempt: u32) -> String {
+/// that they can be replaced. Where machines share the store, they name the term: an application that
+/// has seen a higher one knows that the message is late.
+pub(crate) fn receipt_lines(received: i64, attempt: u32, term: Option<i64>) -> String {
     let received = UNIX_EPOCH + Duration::from_nanos(received.unsigned_abs());
     let text = OffsetDateTime::from(received).format(&Rfc3339);
     let text = text.unwrap_or_default();
-    format!("X-Netdata-Received: {text}\r\nX-Netdata-Attempt: {attempt}\r\n")
+    let term = term.map(|term| format!("X-Netdata-Term: {term}\r\n"));
+    let term = term.unwrap_or_default();
+    format!("X-Netdata-Received: {text}\r\nX-Netdata-Attempt: {attempt}\r\n{term}")
+}
+
+/// Returns a message that is sent although it may overtake another one: it says so.
+pub(crate) fn unordered(message: &Message) -> Message {
+    let at = line_end(&message.head, 0);
+    let line = b"X-Netdata-Unordered: 1\r\n";
+    let mut head = BytesMut::with_capacity(message.head.len() + line.len());
+    head.extend_from_slice(&message.head[..at]);
+    head.extend_from_slice(line);
+    head.extend_from_slice(&message.head[at..]);
+    Message {
+        head,
+        body: message.body.clone(),
+        signing: message.signing.as_ref().map(|signing| Signing {
+            signer: signing.signer.clone(),
+            id: signing.id.clone(),
+            body: signing.body.clone(),
+            fields_end: signing.fields_end + line.len(),
+        }),
+    }
 }
 
 /// Returns the `Idempotency-Key` of what has no id of its own: one for each receipt, so that an
@@ -29,17 +57,30 @@ pub(crate) fn idempotency_key(body: &[u8], received: i64) -> String {
 }
 
 /// Returns a stored message for another attempt, which `signer` signs.
-pub(super) fn again(stored: &StoredMessage, attempt: u32, signer: Option<Signer>) -> Message {
+pub(super) fn again(
+    stored: &StoredMessage,
+    attempt: u32,
+    term: Option<i64>,
+    signer: Option<Signer>,
+) -> Message {
     let (head, body) = (
         stored.head.min(stored.message.len()),
         stored.message.clone(),
     );
     let bytes = &stored.message[..head];
     let request_line = line_end(bytes, 0);
-    let rest = (0..RECEIPT_LINES).fold(request_line, |at, _| line_end(bytes, at));
-    let mut again = BytesMut::with_capacity(head + 16);
+    let is_of_receipt = |at: usize| {
+        RECEIPT_LINES
+            .iter()
+            .any(|name| bytes[at..].starts_with(name))
+    };
+    let mut rest = request_line;
+    while is_of_receipt(rest) {
+        rest = line_end(bytes, rest);
+    }
+    let mut again = BytesMut::with_capacity(head + 64);
     again.extend_from_slice(&bytes[..request_line]);
-    again.extend_from_slice(receipt_lines(stored.received, attempt).as_bytes());
+    again.extend_from_slice(receipt_lines(stored.received, attempt, term).as_bytes());
     again.extend_from_slice(&bytes[rest..]);
     let body = body.slice(head..);
     Message {
@@ -73,7 +114,7 @@ mod tests {
             )
         };
         let first = head(1);
-        assert!(first.contains(&receipt_lines(received, 1)));
+        assert!(first.contains(&receipt_lines(received, 1, None)));
         let stored = StoredMessage {
             receipt: 0,
             received,
@@ -82,8 +123,36 @@ mod tests {
             head: first.len(),
             message: format!("{first}body").into(),
         };
-        let again = again(&stored, 12, None);
+        let again = again(&stored, 12, None, None);
         assert_eq!(again.head, head(12));
+        assert_eq!(&again.body[..], b"body");
+    }
+
+    #[test]
+    fn the_term_is_that_of_the_attempt_and_a_mark_is_not_repeated() {
+        let head = |lines: &str| format!("POST /a HTTP/1.1\r\n{lines}Host: a\r\n\r\n");
+        let first = head(&receipt_lines(0, 1, Some(7)));
+        let message = Message {
+            head: BytesMut::from(&*first),
+            body: "body".into(),
+            signing: None,
+        };
+        let marked = unordered(&message);
+        let lines = receipt_lines(0, 1, Some(7));
+        assert_eq!(
+            marked.head,
+            head(&format!("X-Netdata-Unordered: 1\r\n{lines}"))
+        );
+        let stored = StoredMessage {
+            receipt: 0,
+            received: 0,
+            attempts: 1,
+            idempotency: "t-1".into(),
+            head: marked.head.len(),
+            message: [&marked.head[..], b"body"].concat().into(),
+        };
+        let again = again(&stored, 2, Some(8), None);
+        assert_eq!(again.head, head(&receipt_lines(0, 2, Some(8))));
         assert_eq!(&again.body[..], b"body");
     }
 

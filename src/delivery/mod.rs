@@ -10,8 +10,11 @@ mod figures;
 mod key;
 mod lock;
 mod message;
+#[cfg(feature = "cli")]
+mod operator;
 mod order;
 mod pump;
+mod reach;
 mod receipt;
 mod reports;
 mod store;
@@ -22,24 +25,27 @@ mod witness;
 pub(crate) use attempt::{FailedAttempt, judge};
 pub(crate) use figures::Figures;
 pub(crate) use key::subject_key;
-pub(crate) use message::{idempotency_key, receipt_lines};
+pub(crate) use message::{idempotency_key, unordered};
+#[cfg(feature = "cli")]
+pub(crate) use operator::{Filter, Found, Operator, OperatorError, OperatorResult, open_queue};
 pub(crate) use order::{Moment, RouteState};
 pub(crate) use receipt::{Content, NotStored, Receipt, StoreReason, Way};
 pub(crate) use store::sqlite::file::OpenError;
-#[cfg(feature = "cli")]
-pub(crate) use store::sqlite::operator::{Filter, Found, OperatorStore};
 pub(crate) use store::{Listed, ParkedCount, StoreError};
 pub(crate) use witness::Witness;
 
-use crate::config::{Config, DeliveryMode, QueueSettings, Route};
+use crate::config::{Config, DeliveryMode, QueuePlace, QueueSettings, Route};
 use crate::upstream::Upstream;
 use crate::webhook::signer::Signer;
 use arc_swap::ArcSwap;
 use desk::Desk;
+use reach::Reach;
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
+use store::postgres::PostgresStore;
 use store::sqlite::{Opened, SqliteStore};
 use store::{Settlement, Store};
 use term::Tenure;
@@ -64,6 +70,7 @@ pub(crate) struct Delivery {
     destinations: ArcSwap<Destinations>,
     modes: ArcSwap<Modes>,
     tenure: Mutex<Tenure>,
+    reach: Reach,
     /// Ends of attempts that could not be recorded yet.
     unrecorded: Mutex<Vec<Settlement>>,
     figures: Arc<Figures>,
@@ -81,18 +88,20 @@ impl Delivery {
     ) -> Result<Arc<Self>, OpenError> {
         let figures = Arc::new(Figures::new(settings.max_size));
         let reports = Arc::new(Reports::new(figures.clone()));
-        let Opened { store, damaged } =
-            SqliteStore::open(&settings.path, settings.max_size, reports.clone())?;
-        if let Some((aside, error)) = damaged {
-            reports::damaged(&aside, &error);
-            figures.note_damaged(&aside);
-        }
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store: Arc<dyn Store> = match &settings.place {
+            QueuePlace::File(path) => open_file(path, settings.max_size, &reports, &figures)?,
+            QueuePlace::Database(source) => {
+                let opened =
+                    PostgresStore::open(source.clone(), settings.max_size, reports.clone());
+                Arc::new(opened.map_err(OpenError::Database)?)
+            }
+        };
         Ok(Arc::new(Self {
             desk: Desk::new(store.is_shared()),
             settings: ArcSwap::from_pointee(settings.clone()),
             destinations: ArcSwap::default(),
             modes: ArcSwap::default(),
+            reach: Reach::default(),
             tenure: Mutex::new(Tenure::new(store.is_shared())),
             unrecorded: Mutex::default(),
             figures,
@@ -127,7 +136,7 @@ impl Delivery {
         mode: DeliveryMode,
     ) -> Receipt {
         let (spot, way) = self.desk.receive(route, key, mode);
-        Receipt::new(self.clone(), spot, way)
+        Receipt::new(self.clone(), spot, mode, way)
     }
 
     /// Stores everything from now on, and tries nothing directly: a successor is about to serve.
@@ -160,6 +169,11 @@ impl Delivery {
     /// Returns `true` if a route stores every notification, so that it needs a queue that works.
     pub(crate) fn stores_always(&self) -> bool {
         self.modes.load().has_queue_only
+    }
+
+    /// Returns `true` if other machines store in it as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// The numbers about it.
@@ -196,6 +210,20 @@ impl Delivery {
     pub(crate) fn set_witness(&self, witness: Arc<dyn Witness>) {
         self.reports.set_witness(witness);
     }
+}
+
+fn open_file(
+    path: &Path,
+    max_size: u64,
+    reports: &Arc<Reports>,
+    figures: &Figures,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let Opened { store, damaged } = SqliteStore::open(path, max_size, reports.clone())?;
+    if let Some((aside, error)) = damaged {
+        reports::damaged(&aside, &error);
+        figures.note_damaged(&aside);
+    }
+    Ok(Arc::new(store))
 }
 
 /// The routes and the names of upstreams, by what the routes do.

@@ -7,7 +7,7 @@ use super::order::{Moment, Spot, Verdict};
 use super::store::{
     End, Fetched, Listed, Parking, Seen, Settlement, StoreError, StoredMessage, Term,
 };
-use super::{Delivery, reports};
+use super::{Delivery, reports, term};
 use crate::upstream::exchange;
 use pingora::server::ShutdownWatch;
 use std::sync::{Arc, PoisonError};
@@ -64,6 +64,9 @@ impl Delivery {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.desk.take_unread() {
+                self.look_around().await;
+            }
             let deliveries = self.settings.load().deliveries;
             while let Some(spot) = self.desk.next(deliveries) {
                 let delivery = self.clone();
@@ -91,6 +94,7 @@ impl Delivery {
         if let Err(error) = looked {
             reports::unreadable(&error);
         }
+        self.mind_reach().await;
     }
 
     /// Reads everything anew. Returns the number of notifications that wait.
@@ -227,7 +231,7 @@ impl Delivery {
             return self.park(&spot, stored.receipt, Parking::NoRoute).await;
         };
         let attempts = stored.attempts.saturating_add(1);
-        let message = again(&stored, attempts, destination.signer);
+        let message = again(&stored, attempts, self.term_line(term), destination.signer);
         let sent = exchange::send(&destination.upstream, &message, Duration::ZERO);
         let Some(response) = self.within_term(term, sent).await else {
             // It is that of another process by now.
@@ -267,6 +271,8 @@ impl Delivery {
         attempts: u32,
         result: Result<(), FailedAttempt>,
     ) {
+        let has_responded = !result.as_ref().is_err_and(|failed| failed.is_unreached);
+        self.reach.note(&spot.route, has_responded, term::now());
         match result {
             Ok(()) => {
                 let recovery = self.desk.delivered(spot);

@@ -1,9 +1,11 @@
 //! A notification on its way through a request: tried directly, or stored.
 
 use super::attempt::FailedAttempt;
+use super::message::receipt_lines;
 use super::order::{Place, Spot};
 use super::store::{NewNotification, StoreError, Stored, Term};
 use super::{Delivery, reports};
+use crate::config::DeliveryMode;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +75,11 @@ pub(crate) struct Receipt {
     id: u128,
     /// The term in which a direct attempt is made.
     term: Option<Term>,
+    /// The store cannot be asked, so that a direct attempt may overtake another notification.
+    is_unordered: bool,
+    /// A direct attempt is made beside the order, which knows of another one of the same key.
+    is_beside: bool,
+    mode: DeliveryMode,
     /// The place that the store has given to a direct attempt.
     ticket: Option<i64>,
     /// A direct attempt that goes on while the notification is stored.
@@ -87,7 +94,7 @@ pub(crate) struct NotStored {
 }
 
 impl Receipt {
-    pub(super) fn new(delivery: Arc<Delivery>, spot: Spot, way: Way) -> Self {
+    pub(super) fn new(delivery: Arc<Delivery>, spot: Spot, mode: DeliveryMode, way: Way) -> Self {
         Self {
             delivery,
             spot,
@@ -96,6 +103,9 @@ impl Receipt {
             last_error: None,
             id: rand::random(),
             term: None,
+            is_unordered: false,
+            is_beside: false,
+            mode,
             ticket: None,
             under_way: None,
             is_settled: false,
@@ -109,7 +119,12 @@ impl Receipt {
             self.term = self.delivery.term();
             match self.delivery.store.ask(&self.spot).await {
                 Ok(asked) if !asked.waits => self.keep(asked.ticket),
-                _ => self.hold_back(),
+                Ok(_) => self.hold_back(),
+                // The store will not take it either: it goes on at once, with a mark.
+                Err(_) => {
+                    self.is_unordered = true;
+                    self.term = None;
+                }
             }
         }
         self.way
@@ -137,6 +152,18 @@ impl Receipt {
         self.spot.place = place;
     }
 
+    /// Returns `true` if a direct attempt may overtake another notification, which the application
+    /// has to be told.
+    pub(crate) fn is_unordered(&self) -> bool {
+        self.is_unordered
+    }
+
+    /// Returns the header lines about this receipt and its first attempt.
+    pub(crate) fn lines(&self) -> String {
+        let term = self.term.and_then(|term| self.delivery.term_line(term));
+        receipt_lines(self.received(), 1, term)
+    }
+
     /// The time of receipt in nanoseconds since 1970.
     pub(crate) fn received(&self) -> i64 {
         self.spot.place.received
@@ -145,13 +172,19 @@ impl Receipt {
     /// Records that the application has taken the notification directly.
     pub(crate) fn delivered(mut self) {
         self.is_settled = true;
-        let recovery = self.delivery.desk.delivered(&self.spot);
+        let recovery = match self.is_beside {
+            true => {
+                self.delivery.desk.gone(&self.spot);
+                None
+            }
+            false => self.delivery.desk.delivered(&self.spot),
+        };
         self.delivery.note_delivered(&self.spot, recovery);
     }
 
     /// Records that the direct attempt failed. The notification is to be stored next.
     pub(crate) fn failed(&mut self, failed: &FailedAttempt) {
-        let (_, has_begun) = self.delivery.desk.failed(&self.spot, failed.trial);
+        let has_begun = !self.is_beside && self.delivery.desk.failed(&self.spot, failed.trial).1;
         self.delivery
             .note_failed(&self.spot, self.attempts, failed, has_begun);
         self.last_error = Some(failed.error.clone());
@@ -220,7 +253,12 @@ impl Receipt {
         let missing = || Err(StoreError::Failed("the store has not answered".into()));
         match results.pop().unwrap_or_else(missing) {
             Ok(Stored::New(place)) => {
-                self.move_to(place);
+                let is_placed = self.ticket.is_some() || self.under_way.is_some();
+                match delivery.is_shared() && !is_placed {
+                    // Another replica may have stored one before it that is not read yet.
+                    true => delivery.desk.left_to_reading(&self.spot),
+                    false => self.move_to(place),
+                }
                 self.is_settled = true;
                 delivery.figures.note_stored(&self.spot.route, reason);
                 if self.under_way.is_some() {
@@ -261,14 +299,26 @@ impl Receipt {
     }
 
     /// Makes this a direct attempt although it was to be stored, because it could not be. Returns
-    /// `false` if that could overtake another one.
+    /// `false` if that could overtake another one, and the application is not to be told.
     pub(crate) fn try_directly(&mut self) -> bool {
-        if self.way == Way::Store(StoreReason::Down) {
-            self.delivery.desk.begin_unstored(&self.spot);
+        if self.is_unordered {
+            // It has been tried so, in vain.
+            return false;
+        }
+        let is_marked = self.delivery.is_shared() && self.mode == DeliveryMode::Fallback;
+        match self.way {
+            Way::Direct => {}
+            Way::Store(StoreReason::Down) => self.delivery.desk.begin_unstored(&self.spot),
+            Way::Store(_) if is_marked => self.is_beside = true,
+            Way::Store(_) => return false,
+        }
+        if self.way != Way::Direct {
             self.attempts = 1;
             self.way = Way::Direct;
         }
-        self.way == Way::Direct
+        self.is_unordered = is_marked;
+        self.term = None;
+        true
     }
 
     /// Records the end of a direct attempt of a notification that has been stored meanwhile.

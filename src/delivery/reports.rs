@@ -4,8 +4,7 @@ use super::Delivery;
 use super::attempt::FailedAttempt;
 use super::figures::Figures;
 use super::order::{Failure, Recovery, Spot};
-use super::store::sqlite::Observer;
-use super::store::{Listed, Rerouted, StoreError};
+use super::store::{Listed, Observer, Rerouted, StoreError};
 use super::witness::Witness;
 use crate::sanitize::sanitize;
 use std::path::Path;
@@ -116,6 +115,14 @@ pub(super) fn delivering(waiting: usize) {
     info!(
         event = "queue_delivering",
         waiting, "this process delivers what is in the queue"
+    );
+}
+
+/// Reports that this process reaches no application.
+pub(super) fn unreached() {
+    warn!(
+        event = "queue_unreached",
+        "no application responds to this process, which leaves the queue to another one"
     );
 }
 

@@ -13,6 +13,9 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// The time for which a process that has given the term up leaves it to others, in milliseconds.
+const AFTER_RESIGNING: Moment = 10_000;
+
 impl Delivery {
     fn tenure(&self) -> MutexGuard<'_, Tenure> {
         self.tenure.lock().unwrap_or_else(PoisonError::into_inner)
@@ -21,6 +24,11 @@ impl Delivery {
     /// Returns the term of this process. It may be over: the store knows.
     pub(super) fn term(&self) -> Option<Term> {
         self.tenure().term()
+    }
+
+    /// Returns the number of a term for the application, where machines share the store.
+    pub(super) fn term_line(&self, term: Term) -> Option<i64> {
+        self.store.is_shared().then_some(term.0)
     }
 
     /// Takes the term if it is free, or says that this process still delivers, as far as that is due.
@@ -50,17 +58,31 @@ impl Delivery {
 
     async fn begin_term(&self, term: Term, state: &mut PumpState) -> Result<(), StoreError> {
         let loaded = self.load(term, state).await;
-        let waiting = loaded.inspect_err(|_| self.tenure().ended(term::now(), 0))?;
+        let waiting = loaded.inspect_err(|_| self.tenure().over())?;
+        self.reach.forget();
         self.figures.set_delivering(true);
         reports::delivering(waiting);
         Ok(())
+    }
+
+    /// Gives the term up if no application has responded for long: another process may reach them.
+    pub(super) async fn mind_reach(&self) {
+        let waiting = self.desk.routes();
+        let waiting = waiting.iter().filter(|(_, state)| state.waiting > 0);
+        let is_lost = self
+            .reach
+            .is_lost(waiting.map(|(route, _)| route), term::now());
+        if is_lost && self.store.is_shared() {
+            reports::unreached();
+            self.resign(AFTER_RESIGNING).await;
+        }
     }
 
     /// Stops delivering if the term has ended by itself: the store could not be told in time.
     pub(super) fn mind_end(&self) {
         let now = term::now();
         if self.tenure().is_over(now) {
-            self.tenure().ended(now, 0);
+            self.tenure().over();
             self.step_down();
         }
     }
@@ -72,8 +94,8 @@ impl Delivery {
         reports::not_delivering();
     }
 
-    /// Gives the term up, and does not ask for it again for `pause` milliseconds. Nothing may be
-    /// under way.
+    /// Gives the term up, and does not ask for it again for `pause` milliseconds. Attempts under way
+    /// are dropped.
     pub(super) async fn resign(&self, pause: Moment) {
         let held = self.tenure().term();
         self.tenure().ended(term::now(), pause);

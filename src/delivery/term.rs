@@ -31,6 +31,8 @@ pub(super) struct Tenure {
     /// The time for which a beat lasts; absent where the kernel sees to the term.
     lease: Option<Moment>,
     held: Option<Held>,
+    /// The term that ended because the store could not be told: it may still be this process's.
+    former: Option<Term>,
     /// The beat of another process, and the moment at which it was first seen.
     watched: Option<(Beat, Moment)>,
     /// The moment before which this process does not ask for the term.
@@ -52,6 +54,7 @@ impl Tenure {
         Self {
             lease: is_leased.then_some(LEASE),
             held: None,
+            former: None,
             watched: None,
             not_before: 0,
         }
@@ -80,8 +83,11 @@ impl Tenure {
                 let is_due = self.lease.is_some() && now >= held.beaten + INTERVAL;
                 is_due.then_some(TermStep::Beat(held.term))
             }
-            None => (now >= self.not_before).then(|| TermStep::Take {
-                lapsed: self.lapsed(now),
+            None => (now >= self.not_before).then(|| match self.former {
+                Some(term) => TermStep::Beat(term),
+                None => TermStep::Take {
+                    lapsed: self.lapsed(now),
+                },
             }),
         }
     }
@@ -93,6 +99,7 @@ impl Tenure {
 
     /// Records the answer of the store to a step that began at `asked`.
     pub(super) fn answered(&mut self, holder: &Holder, asked: Moment, now: Moment) {
+        self.former = None;
         match holder {
             Holder::Here(term) => {
                 self.watched = None;
@@ -112,10 +119,16 @@ impl Tenure {
         }
     }
 
+    /// Records that the term was over before the store could be told.
+    pub(super) fn over(&mut self) {
+        self.former = self.held.take().map(|held| held.term);
+    }
+
     /// Records that this process does not deliver any longer, and does not ask for the term for
     /// `pause` milliseconds.
     pub(super) fn ended(&mut self, now: Moment, pause: Moment) {
         self.held = None;
+        self.former = None;
         self.not_before = now + pause;
     }
 }
@@ -189,7 +202,7 @@ mod tests {
             }
             let tenure = &mut self.tenures[process];
             if tenure.is_over(self.now) {
-                tenure.ended(self.now, 0);
+                tenure.over();
             }
         }
 
@@ -277,6 +290,21 @@ mod tests {
         tenure.ended(10_500, 10_000);
         assert_eq!(tenure.step(20_499), None);
         assert!(tenure.step(20_500).is_some());
+    }
+
+    #[test]
+    fn a_term_that_is_over_is_kept_if_no_other_process_has_taken_it() {
+        let mut tenure = Tenure::new(true);
+        tenure.answered(&Holder::Here(Term(7)), 0, 0);
+        tenure.over();
+        assert_eq!(tenure.term(), None);
+        assert_eq!(tenure.step(9000), Some(TermStep::Beat(Term(7))));
+        let beat = Beat {
+            term: Term(8),
+            count: 0,
+        };
+        tenure.answered(&Holder::Elsewhere(Some(beat)), 9000, 9001);
+        assert_eq!(tenure.step(9100), Some(TermStep::Take { lapsed: None }));
     }
 
     #[test]

@@ -39,6 +39,7 @@ macro_rules! pages {
                 [operating#systemd]: crate::manual::operating#systemd\n\
                 [operating#upgrade-and-rollback]: crate::manual::operating#upgrade-and-rollback\n\
                 [security#forged-certificates]: crate::manual::security#forged-certificates\n\
+                [replicas]: crate::manual::replicas\n\
                 [send]: crate::manual::send\n\
                 [send#make-a-client-certificate]: crate::manual::send#make-a-client-certificate\n\
                 [troubleshooting#a-challenge-by-hand]: crate::manual::troubleshooting#a-challenge-by-hand\n\
@@ -63,6 +64,7 @@ pages! {
     acme "acme.md"
     upstreams "upstreams.md"
     delivery "delivery.md"
+    replicas "replicas.md"
     applications "applications.md"
     migrating "migrating.md"
     troubleshooting "troubleshooting.md"

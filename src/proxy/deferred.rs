@@ -13,7 +13,7 @@ use super::upstream_request::ReceiptHead;
 use super::verified::Verified;
 use crate::delivery::{
     Content, Delivery, FailedAttempt, NotStored, Receipt, StoreError, StoreReason, Way,
-    idempotency_key, judge, receipt_lines, subject_key,
+    idempotency_key, judge, subject_key, unordered,
 };
 use crate::http::timeout::timeout;
 use crate::rejection::Rejection;
@@ -49,7 +49,7 @@ pub(super) async fn deliver<S: Session>(
     let key = subject_key(&route.label, &verified.notification.subject);
     let mut receipt = delivery.receive(&route.label, key, route.delivery);
     let way = receipt.ask().await;
-    let deferred = Deferred::new(transaction, verified, receipt.received());
+    let deferred = Deferred::new(transaction, verified, &receipt);
     match way {
         Way::Direct => deferred.try_directly(transaction, receipt).await,
         Way::Store(reason) => deferred.store(transaction, receipt, reason).await,
@@ -60,15 +60,16 @@ impl<'v> Deferred<'v> {
     fn new<S: Session>(
         transaction: &mut Transaction<'_, S>,
         verified: &'v Verified,
-        received: i64,
+        receipt: &Receipt,
     ) -> Self {
+        let received = receipt.received();
         let notification = &verified.notification;
         let idempotency = match &notification.transition_id {
             Some(_) => notification.idempotency_key.clone(),
             None => idempotency_key(&verified.body, received),
         };
         let head = ReceiptHead {
-            lines: &receipt_lines(received, 1),
+            lines: &receipt.lines(),
             idempotency_key: &idempotency,
         };
         let origin = Origin::of(&*transaction.session, &verified.policy);
@@ -85,7 +86,11 @@ impl<'v> Deferred<'v> {
     }
 
     fn attempt(&self, receipt: &Receipt, retry_for: Duration) -> Attempt {
-        let (upstream, message) = (self.upstream().clone(), self.message.clone());
+        let upstream = self.upstream().clone();
+        let message = match receipt.is_unordered() {
+            true => Arc::new(unordered(&self.message)),
+            false => self.message.clone(),
+        };
         let sent = async move { exchange::send(&upstream, &message, retry_for).await };
         let sent = receipt.within_term(sent);
         let over = || ExchangeError::Timeout("another process delivers by now".into());

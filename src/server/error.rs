@@ -41,8 +41,8 @@ pub(crate) enum ServerError {
     /// The queue cannot be opened.
     #[error("cannot use the queue: {0}")]
     Queue(#[from] OpenError),
-    /// A reload names another file for the queue.
-    #[error("queue.path: another file takes effect after a restart or an upgrade")]
+    /// A reload names another place for the queue.
+    #[error("queue.path, queue.url: another one takes effect after a restart or an upgrade")]
     OtherQueue,
     /// Creating the connector for upstream servers failed.
     #[error("cannot connect to applications: {0}")]

@@ -221,7 +221,7 @@ impl Reloader {
     }
 
     fn is_same_queue(&self, config: &Config) -> bool {
-        queue_path(config.queue.as_ref()) == queue_path(self.queue.as_ref())
+        queue_place(config.queue.as_ref()) == queue_place(self.queue.as_ref())
     }
 
     /// Returns the keys that are fixed for the life of the process, and differ in `config`.
@@ -231,7 +231,7 @@ impl Reloader {
             ("listen.http", config.listen.http != self.listen.http),
             ("admin.listen", config.admin != self.admin),
             ("server", config.server != self.server),
-            ("queue.path", !self.is_same_queue(config)),
+            ("queue.path, queue.url", !self.is_same_queue(config)),
         ];
         let keys = differs.into_iter().filter(|(_, differs)| *differs);
         keys.map(|(key, _)| key).collect()
@@ -271,8 +271,8 @@ fn revocation_lists(config: &Config) -> Vec<RevocationList> {
         .unwrap_or_default()
 }
 
-fn queue_path(queue: Option<&config::QueueSettings>) -> Option<&Path> {
-    queue.map(|queue| &*queue.path)
+fn queue_place(queue: Option<&config::QueueSettings>) -> Option<&config::QueuePlace> {
+    queue.map(|queue| &queue.place)
 }
 
 /// Returns `true` if the next list was due before now.

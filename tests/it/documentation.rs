@@ -30,6 +30,7 @@ fn example_directory() -> tempfile::TempDir {
     for secret in ["challenge.secret", "basic.secret", "bearer.secret"] {
         write(secret, "YOUR_CHALLENGE_SECRET\n");
     }
+    write("database.url", "postgres://proxy:s3cret@127.0.0.1/queue\n");
     write("signing.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
     directory
 }

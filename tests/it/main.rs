@@ -63,6 +63,7 @@ mod queue;
 mod queue_commands;
 mod receivers;
 mod reload;
+mod replicas;
 mod revocation;
 mod secrets;
 mod send;

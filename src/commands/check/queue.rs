@@ -1,8 +1,8 @@
 //! The room that the queue has on its disk, and what waits in a queue that the configuration has no
 //! longer.
 
-use crate::config::{Loaded, Problem, QueueSettings, usual_files};
-use crate::delivery::{Filter, OperatorStore};
+use crate::config::{Loaded, Problem, QueuePlace, QueueSettings, usual_files};
+use crate::delivery::{Filter, open_queue};
 use rustix::fs::statvfs;
 use std::path::Path;
 
@@ -23,9 +23,12 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
 }
 
 fn lack_of_space(queue: &QueueSettings) -> Option<String> {
-    let disk = statvfs(queue.path.parent()?).ok()?;
+    let QueuePlace::File(path) = &queue.place else {
+        return None;
+    };
+    let disk = statvfs(path.parent()?).ok()?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let used = queue.path.metadata().map_or(0, |file| file.len());
+    let used = path.metadata().map_or(0, |file| file.len());
     let needed = queue.max_size.saturating_add(APART).saturating_sub(used);
     let mebibytes = |bytes: u64| bytes >> 20;
     (free < needed).then(|| {
@@ -39,7 +42,7 @@ fn lack_of_space(queue: &QueueSettings) -> Option<String> {
 
 /// Says how many notifications are in a file that no proxy delivers.
 fn left_behind(file: &Path) -> Option<String> {
-    let store = OperatorStore::open(file).ok()?;
+    let store = open_queue(&QueuePlace::File(file.to_owned())).ok()?;
     let count = store.ids(&Filter::default()).ok()?.len();
     let file = file.display();
     (count > 0).then(|| {
@@ -58,7 +61,7 @@ mod tests {
     fn a_disk_with_less_room_than_the_queue_may_take_is_warned_of() {
         let directory = tempfile::tempdir().unwrap();
         let queue = |max_size| QueueSettings {
-            path: directory.path().join("queue.db"),
+            place: QueuePlace::File(directory.path().join("queue.db")),
             max_size,
             max_age: Duration::ZERO,
             deliveries: 1,
@@ -70,7 +73,7 @@ mod tests {
             "{said}"
         );
         let elsewhere = QueueSettings {
-            path: "/missing/queue.db".into(),
+            place: QueuePlace::File("/missing/queue.db".into()),
             ..queue(1 << 60)
         };
         assert_eq!(

@@ -1,7 +1,7 @@
 //! `queue retry`, `park` and `drop`: change what becomes of notifications, with a line for each.
 
 use super::{QueueError, describe};
-use crate::delivery::{Listed, OperatorStore};
+use crate::delivery::{Listed, Operator, OperatorResult};
 use crate::telemetry;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ impl Change {
         }
     }
 
-    fn apply(self, store: &mut OperatorStore, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
+    fn apply(self, store: &mut dyn Operator, ids: &[i64]) -> OperatorResult<Vec<i64>> {
         match self {
             Self::Retry => store.retry(ids),
             Self::Park => store.park(ids),
@@ -43,14 +43,14 @@ type Named = (i64, Option<Listed>);
 /// Makes a change, and says which notifications it was about. Returns `false` if it was not about
 /// all of `ids`.
 pub(super) fn run(
-    store: &mut OperatorStore,
+    store: &mut dyn Operator,
     change: Change,
     ids: &[i64],
     is_json: bool,
     out: &mut impl Write,
 ) -> Result<bool, QueueError> {
     let ids: Vec<_> = Vec::from_iter(BTreeSet::from_iter(ids.iter().copied()));
-    let named = read(store, &ids)?;
+    let named = read(&*store, &ids)?;
     let changed = change.apply(store, &ids)?;
     let is_changed = |(id, _): &Named| changed.contains(id);
     let (done, missed): (Vec<_>, Vec<_>) = named.into_iter().partition(is_changed);
@@ -74,7 +74,7 @@ pub(super) fn run(
 }
 
 /// Reads what is to be changed: afterwards, it may be gone.
-fn read(store: &OperatorStore, ids: &[i64]) -> rusqlite::Result<Vec<Named>> {
+fn read(store: &dyn Operator, ids: &[i64]) -> OperatorResult<Vec<Named>> {
     let named = ids.iter().map(|id| Ok((*id, store.read(*id)?)));
     named.collect()
 }
@@ -100,7 +100,7 @@ fn print_lines(change: Change, done: &[Named], out: &mut impl Write) -> io::Resu
 
 /// Sends everything that is parked again, of one route or of all. Returns `true`.
 pub(super) fn retry_parked(
-    store: &mut OperatorStore,
+    store: &mut dyn Operator,
     route: Option<&str>,
     is_json: bool,
     out: &mut impl Write,
@@ -135,7 +135,7 @@ fn warn_without_route(count: usize) {
     }
 }
 
-fn warn_without_proxy(store: &OperatorStore, count: usize) {
+fn warn_without_proxy(store: &dyn Operator, count: usize) {
     if count > 0 && !store.is_served() {
         telemetry::say("no running proxy delivers them: they are sent once it starts");
     }

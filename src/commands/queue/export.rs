@@ -3,7 +3,7 @@
 
 use super::masked_head::masked_head;
 use super::{QueueError, describe};
-use crate::delivery::{Filter, Found, OperatorStore};
+use crate::delivery::{Filter, Found, Operator};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// Prints the notifications that `filter` selects, the oldest first. Returns `true`.
 pub(super) fn run(
-    store: &OperatorStore,
+    store: &dyn Operator,
     filter: &Filter,
     out: &mut impl Write,
 ) -> Result<bool, QueueError> {

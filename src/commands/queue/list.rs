@@ -1,7 +1,7 @@
 //! `queue list`: a row for each notification, the oldest first.
 
 use super::{QueueError, describe};
-use crate::delivery::{Filter, Listed, OperatorStore};
+use crate::delivery::{Filter, Listed, Operator, OperatorResult};
 use crate::sanitize::sanitize;
 use crate::telemetry::cut;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const ROW: usize = 100;
 
 /// Prints the notifications that `filter` selects. Returns `true`.
 pub(super) fn run(
-    store: &OperatorStore,
+    store: &dyn Operator,
     filter: &Filter,
     is_json: bool,
     out: &mut impl Write,
@@ -38,7 +38,7 @@ pub(super) fn run(
 
 /// Prints one JSON array, with a line for each notification.
 fn print_json(
-    listed: impl Iterator<Item = rusqlite::Result<Listed>>,
+    listed: impl Iterator<Item = OperatorResult<Listed>>,
     out: &mut impl Write,
 ) -> Result<(), QueueError> {
     let mut separator = "";
@@ -51,8 +51,8 @@ fn print_json(
 }
 
 fn print_table(
-    listed: impl Iterator<Item = rusqlite::Result<Listed>>,
-    store: &OperatorStore,
+    listed: impl Iterator<Item = OperatorResult<Listed>>,
+    store: &dyn Operator,
     filter: &Filter,
     out: &mut impl Write,
 ) -> Result<(), QueueError> {

@@ -11,12 +11,11 @@ mod show;
 
 pub(crate) use arguments::QueueArguments;
 
-use crate::config::{Config, ConfigError};
-use crate::delivery::{OpenError, OperatorStore};
+use crate::config::{Config, ConfigError, QueuePlace};
+use crate::delivery::{OpenError, Operator, OperatorError, open_queue};
 use arguments::QueueCommand;
 use change::Change;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use thiserror::Error;
 
 /// An error of `queue`.
@@ -30,7 +29,7 @@ pub(super) enum QueueError {
     #[error("{0}")]
     Open(#[from] OpenError),
     #[error("cannot use the queue: {0}")]
-    Sql(#[from] rusqlite::Error),
+    Operator(#[from] OperatorError),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("no notification has the id {0}: it may have been delivered, see `queue list`")]
@@ -39,9 +38,9 @@ pub(super) enum QueueError {
 
 /// Runs the command. Returns `false` if it concerned fewer notifications than were named.
 pub(super) fn run(arguments: &QueueArguments) -> Result<bool, QueueError> {
-    let mut store = OperatorStore::open(&path(arguments)?)?;
+    let mut store = open_queue(&place(arguments)?)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = execute(arguments, &mut store, &mut out);
+    let done = execute(arguments, &mut *store, &mut out);
     match done.and_then(|is_whole| Ok(out.flush().map(|()| is_whole)?)) {
         // A reader such as `head` has read what it needs.
         Err(QueueError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
@@ -49,17 +48,17 @@ pub(super) fn run(arguments: &QueueArguments) -> Result<bool, QueueError> {
     }
 }
 
-fn path(arguments: &QueueArguments) -> Result<PathBuf, QueueError> {
+fn place(arguments: &QueueArguments) -> Result<QueuePlace, QueueError> {
     if let Some(file) = &arguments.file {
-        return Ok(file.clone());
+        return Ok(QueuePlace::File(file.clone()));
     }
-    let path = Config::load_queue_path(&arguments.config.path).map_err(QueueError::Config)?;
-    path.ok_or(QueueError::NoQueue)
+    let place = Config::load_queue_place(&arguments.config.path).map_err(QueueError::Config)?;
+    place.ok_or(QueueError::NoQueue)
 }
 
 fn execute(
     arguments: &QueueArguments,
-    store: &mut OperatorStore,
+    store: &mut dyn Operator,
     out: &mut impl Write,
 ) -> Result<bool, QueueError> {
     let is_json = arguments.json;

@@ -3,7 +3,7 @@
 use super::export::exported;
 use super::masked_head::masked_head;
 use super::{QueueError, describe};
-use crate::delivery::{Listed, OperatorStore};
+use crate::delivery::{Listed, Operator};
 use crate::sanitize::{sanitize, sanitize_to};
 use std::io::Write;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ const ABOUT: [(&str, &str); 4] = [
 
 /// Prints a notification. Returns `true`.
 pub(super) fn run(
-    store: &OperatorStore,
+    store: &dyn Operator,
     id: i64,
     is_body_only: bool,
     is_json: bool,

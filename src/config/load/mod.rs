@@ -22,7 +22,7 @@ use self::log::log;
 use super::document::{Document, Located, TableReader};
 use super::files;
 use super::stamp::Stamp;
-use super::{AdminSettings, Config, ConfigError, Problem, Tls, Verify};
+use super::{AdminSettings, Config, ConfigError, Problem, QueuePlace, Tls, Verify};
 use admin::admin;
 use consistency::Sections;
 use limits::{limits, warn_of_large_bodies};
@@ -96,12 +96,12 @@ pub(super) fn load_admin(file: &Path) -> Result<Option<AdminSettings>, ConfigErr
     }
 }
 
-/// Reads only the path in `[queue]`, whatever the rest may be.
-pub(super) fn load_queue_path(file: &Path) -> Result<Option<PathBuf>, ConfigError> {
+/// Reads only the place in `[queue]`, whatever the rest may be.
+pub(super) fn load_queue_place(file: &Path) -> Result<Option<QueuePlace>, ConfigError> {
     let (queue, problems) = load_section(file, "queue", |loader, root| loader.queue(root))?;
     match queue {
         // The rest is for the proxy. Whether the file can be used shows when it is opened.
-        Some(queue) => Ok(Some(queue.path)),
+        Some(queue) => Ok(Some(queue.place)),
         None if problems.is_empty() => Ok(None),
         None => Err(ConfigError(problems)),
     }

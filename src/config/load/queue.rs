@@ -3,7 +3,7 @@
 use super::{Loader, count};
 use crate::config::document::TableReader;
 use crate::config::queue::{directory_fault, file_fault};
-use crate::config::{DeliveryMode, QueueSettings, Route, RouteKind};
+use crate::config::{DeliveryMode, QueuePlace, QueueSettings, Route, RouteKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,13 +33,24 @@ impl Loader<'_> {
         let max_size = max_size(table);
         let max_age = table.duration("max_age");
         let deliveries = deliveries(table);
-        let path = self.queue_path(table);
+        let place = self.queue_place(table);
         table.is_present().then_some(QueueSettings {
-            path: path?,
+            place: place?,
             max_size,
             max_age: max_age.unwrap_or(Duration::from_secs(72 * 3600)),
             deliveries,
         })
+    }
+
+    fn queue_place(&self, table: &mut TableReader<'_>) -> Option<QueuePlace> {
+        if !table.names_any(&["url"]) {
+            return self.queue_path(table).map(QueuePlace::File);
+        }
+        if table.names_any(&["path"]) {
+            table.complain("path", "is for a queue in a file; with url, remove it");
+            table.string("path");
+        }
+        self.database_source(table).map(QueuePlace::Database)
     }
 
     fn queue_path(&self, table: &mut TableReader<'_>) -> Option<PathBuf> {

@@ -2,6 +2,7 @@
 
 use super::Loader;
 use crate::auth::secret::{Secret, SecretDigest};
+use crate::config::database_source::DatabaseSource;
 use crate::config::document::TableReader;
 use crate::config::secret_form;
 use crate::config::secret_source::{self, SecretSource};
@@ -75,6 +76,20 @@ impl Loader<'_> {
         let key = parsed_key(table, &secret)?;
         warn(table, secret_form::signing_weakness(key.expose()));
         Some(key)
+    }
+
+    /// Reads `url`: where the URL of a database is kept, which is read to see whether it is one.
+    pub(super) fn database_source(&self, table: &mut TableReader<'_>) -> Option<DatabaseSource> {
+        table.table_like("url", &secret_form(SOURCES), |table| {
+            if !table.is_present() {
+                return None;
+            }
+            let source = DatabaseSource::new(self.secret_source(table, false)?)?;
+            if let Err(error) = source.read() {
+                table.document.complain(&table.location(), error);
+            }
+            Some(source)
+        })
     }
 
     pub(super) fn secret_source(

@@ -3,6 +3,7 @@
 //! An acknowledgement follows the commit. One process holds the term, and delivers; every process
 //! may store.
 
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 #[cfg(test)]
@@ -14,13 +15,13 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A notification to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct NewNotification {
     /// Names this receipt: the same, however often it is stored.
-    #[expect(dead_code, reason = "one process never stores it twice")]
     pub(crate) receipt: u128,
     pub(crate) route: Arc<str>,
     pub(crate) key: Key,
@@ -33,7 +34,6 @@ pub(crate) struct NewNotification {
     /// The earliest time of the next attempt, in nanoseconds since 1970, after a failed one.
     pub(crate) next_try: Option<i64>,
     /// Its place by a direct attempt, if it has one.
-    #[expect(dead_code, reason = "the time of receipt is the place")]
     pub(crate) ticket: Option<i64>,
     /// A description for people: a JSON object.
     pub(crate) about: String,
@@ -266,6 +266,16 @@ impl ParkedCount {
     pub(crate) fn has_no_route(&self) -> bool {
         self.reason == Parking::NoRoute.as_str()
     }
+}
+
+/// The reports of a store about itself.
+pub(crate) trait Observer: Send + Sync {
+    /// A commit took so long; the store has this size after it.
+    fn committed(&self, duration: Duration, size: u64);
+    /// The store can be written again, or cannot be for this reason.
+    fn writable(&self, problem: Option<&str>);
+    /// A parked notification was deleted to make room.
+    fn dropped(&self, notification: &Listed);
 }
 
 /// An engine that keeps notifications. Each operation is one transaction.

@@ -126,7 +126,10 @@ pub(super) async fn what_is_stored_is_there_after_a_restart_until_it_is_delivere
     let (reading, totals, rerouted) = store.load(term, vec!["/a".into()]).await.unwrap();
     assert_eq!(ids(&reading.spots), [(10, 1), (9, 2)]);
     assert_eq!(reading.spots[0].key, Key([1; 16]));
-    assert_eq!((totals.latest, rerouted), (10, Rerouted::default()));
+    assert_eq!(rerouted, Rerouted::default());
+    // Where the store decides the order, the time of receipt does not matter.
+    let latest = if store.is_shared() { 0 } else { 10 };
+    assert_eq!(totals.latest, latest);
     let one = fetch(&*store, term, 1).await.unwrap();
     assert_eq!((&one.message[..], one.attempts), (&b"one"[..], 0));
     let two = fetch(&*store, term, 2).await.unwrap();

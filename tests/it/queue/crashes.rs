@@ -22,16 +22,16 @@ fn rounds() -> usize {
 
 /// What senders were told about the notifications of each node, in their order.
 #[derive(Default)]
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     nodes: Mutex<BTreeMap<String, Vec<String>>>,
-    pub(super) count: AtomicUsize,
-    pub(super) is_over: AtomicBool,
+    pub(crate) count: AtomicUsize,
+    pub(crate) is_over: AtomicBool,
 }
 
 impl Acknowledged {
     /// Sends the notifications of one node one after the other, each of them once, and notes which
     /// of them are acknowledged.
-    pub(super) fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
+    pub(crate) fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
         let node = format!("n{node}");
         for state in 0.. {
             if self.is_over.load(Ordering::SeqCst) {
@@ -54,7 +54,7 @@ impl Acknowledged {
     }
 
     /// Every acknowledged one has been received, and the first receipts of a node are in order.
-    pub(super) fn check(&self, origin: &Origin) {
+    pub(crate) fn check(&self, origin: &Origin) {
         let received = origin.received();
         let received = transitions(&received);
         let known: HashSet<_> = received.iter().copied().collect();

@@ -12,6 +12,8 @@ mod status;
 mod stored;
 mod upgrades;
 
+pub(crate) use crashes::Acknowledged;
+
 use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Received, Sender, eventually};
 use serde_json::Value;
 use std::path::PathBuf;

@@ -23,6 +23,7 @@ mod pebble;
 mod peer;
 mod pipe;
 mod pki;
+pub(crate) mod postgres;
 mod proxy;
 mod receiver;
 mod resolver;

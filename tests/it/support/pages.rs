@@ -8,13 +8,14 @@ macro_rules! page {
 }
 
 /// Every page. The README is the first.
-pub(crate) const PAGES: [(&str, &str); 16] = [
+pub(crate) const PAGES: [(&str, &str); 17] = [
     page!("README.md"),
     page!("src/manual/configuration.md"),
     page!("src/manual/install.md"),
     page!("src/manual/acme.md"),
     page!("src/manual/upstreams.md"),
     page!("src/manual/delivery.md"),
+    page!("src/manual/replicas.md"),
     page!("src/manual/applications.md"),
     page!("src/manual/migrating.md"),
     page!("src/manual/troubleshooting.md"),

@@ -1,7 +1,7 @@
 //! The thread that owns the connection, and commits.
 
-use super::super::{Listed, NewNotification, Rerouted, Settlement, StoreError, Stored};
-use super::{Observer, Request, file, table};
+use super::super::{Listed, NewNotification, Observer, Rerouted, Settlement, StoreError, Stored};
+use super::{Request, file, table};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

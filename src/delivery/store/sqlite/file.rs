@@ -34,6 +34,9 @@ pub(crate) enum OpenError {
     /// The file belongs to something else.
     #[error("{} is not the file of a queue", path.display())]
     Foreign { path: PathBuf },
+    /// The database must not be used, or cannot be.
+    #[error("queue.url: {0}")]
+    Database(String),
     /// Anything else.
     #[error("cannot open {}: {error}", path.display())]
     Failed { path: PathBuf, error: String },

@@ -13,8 +13,8 @@ mod table;
 mod tests;
 
 use super::{
-    Asked, Counts, End, Fetched, Holder, Listed, NewNotification, Reading, Rerouted, Seen,
-    Settlement, Store, StoreError, Stored, Term, TermStep, Totals,
+    Asked, Counts, End, Fetched, Holder, Listed, NewNotification, Observer, Reading, Rerouted,
+    Seen, Settlement, Store, StoreError, Stored, Term, TermStep, Totals,
 };
 use crate::delivery::lock::Lock;
 use crate::delivery::order::Spot;
@@ -27,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// The number of requests to the thread that may wait for it.
@@ -35,16 +34,6 @@ const CAPACITY: usize = 4096;
 
 /// The term of the process that has the lock: the kernel sees to it that there is one.
 const TERM: Term = Term(0);
-
-/// The reports of a store about itself.
-pub(crate) trait Observer: Send + Sync {
-    /// A commit took so long; the store has this size after it.
-    fn committed(&self, duration: Duration, size: u64);
-    /// The store can be written again, or cannot be for this reason.
-    fn writable(&self, problem: Option<&str>);
-    /// A parked notification was deleted to make room.
-    fn dropped(&self, notification: &Listed);
-}
 
 /// The store in one SQLite file.
 pub(crate) struct SqliteStore {

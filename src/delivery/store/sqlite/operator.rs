@@ -9,28 +9,14 @@ use super::file::{self, OpenError};
 use super::lock_path;
 use super::table::{self, COLUMNS, listed};
 use crate::delivery::lock;
+use crate::delivery::operator::{Filter, Found, Operator, OperatorError, OperatorResult};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 
 /// The file of the queue, opened by an operator.
-pub(crate) struct OperatorStore {
+pub(in crate::delivery) struct SqliteOperator {
     connection: Connection,
     path: PathBuf,
-}
-
-/// A notification in the queue with its message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) listed: Listed,
-    pub(crate) head: Vec<u8>,
-    pub(crate) body: Vec<u8>,
-}
-
-/// The notifications that a command is about.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    pub(crate) is_parked: bool,
-    pub(crate) route: Option<String>,
 }
 
 /// The condition of [`Filter`].
@@ -42,9 +28,9 @@ const BEFORE: &str = "select first.id from notification as it, notification as f
     and first.parked is null and (first.received, first.id) < (it.received, it.id)
     order by first.received, first.id limit 1";
 
-impl OperatorStore {
+impl SqliteOperator {
     /// Opens the file at `path`, which must exist.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(in crate::delivery) fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = file::open_existing(path)?;
         Ok(Self {
             connection,
@@ -52,80 +38,9 @@ impl OperatorStore {
         })
     }
 
-    /// Returns `true` if a running process delivers what is in the queue.
-    pub(crate) fn is_served(&self) -> bool {
-        lock::is_held(&lock_path(&self.path))
-    }
-
-    /// Returns the ids of notifications, the oldest first.
-    pub(crate) fn ids(&self, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
-        let select = format!("select id from notification where {FILTER} order by received, id");
-        let mut statement = self.connection.prepare(&select)?;
-        let rows =
-            statement.query_map(params![filter.route, filter.is_parked], |row| row.get(0))?;
-        rows.collect()
-    }
-
-    /// Returns one notification.
-    pub(crate) fn read(&self, id: i64) -> rusqlite::Result<Option<Listed>> {
-        let listed = table::describe(&self.connection, id)?;
-        let after = self.before(id)?;
-        Ok(listed.map(|listed| Listed { after, ..listed }))
-    }
-
     fn before(&self, id: i64) -> rusqlite::Result<Option<i64>> {
         let mut statement = self.connection.prepare_cached(BEFORE)?;
         statement.query_row([id], |row| row.get(0)).optional()
-    }
-
-    /// Returns one notification with its message.
-    pub(crate) fn find(&self, id: i64) -> rusqlite::Result<Option<Found>> {
-        let select = format!("select {COLUMNS}, head, message from notification where id = ?1");
-        let mut statement = self.connection.prepare_cached(&select)?;
-        let mut found = statement.query_row([id], found).optional()?;
-        if let Some(found) = &mut found {
-            found.listed.after = self.before(id)?;
-        }
-        Ok(found)
-    }
-
-    /// Lets notifications be sent now. Returns the ids of those that were there.
-    pub(crate) fn retry(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
-        let change = "update notification set parked = null, next_try = null where id = ?1";
-        self.change_each(change, ids, &[])
-    }
-
-    /// Lets all parked notifications that `route` selects be sent. Returns their number.
-    pub(crate) fn retry_parked(&mut self, route: Option<&str>) -> rusqlite::Result<usize> {
-        let change =
-            format!("update notification set parked = null, next_try = null where {FILTER}");
-        self.change(|connection| connection.execute(&change, params![route, true]))
-    }
-
-    /// Returns the number of notifications that `route` selects and that are parked for this reason.
-    pub(crate) fn count_parked(
-        &self,
-        route: Option<&str>,
-        reason: &str,
-    ) -> rusqlite::Result<usize> {
-        let select =
-            "select count(*) from notification where (?1 is null or route = ?1) and parked = ?2";
-        let count = self
-            .connection
-            .query_row(select, params![route, reason], |row| row.get::<_, u32>(0));
-        count.map(|count| count as usize)
-    }
-
-    /// Parks notifications that wait. Returns the ids of those that did.
-    pub(crate) fn park(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
-        let reason = Parking::Operator.as_str();
-        let change = "update notification set parked = ?2 where id = ?1 and parked is null";
-        self.change_each(change, ids, &[&reason])
-    }
-
-    /// Deletes notifications. Returns the ids of those that were there.
-    pub(crate) fn drop(&mut self, ids: &[i64]) -> rusqlite::Result<Vec<i64>> {
-        self.change_each("delete from notification where id = ?1", ids, &[])
     }
 
     fn change_each(
@@ -158,6 +73,72 @@ impl OperatorStore {
         transaction.execute("update command set count = count + 1", [])?;
         transaction.commit()?;
         Ok(changed)
+    }
+}
+
+impl From<rusqlite::Error> for OperatorError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Operator for SqliteOperator {
+    fn is_served(&self) -> bool {
+        lock::is_held(&lock_path(&self.path))
+    }
+
+    fn ids(&self, filter: &Filter) -> OperatorResult<Vec<i64>> {
+        let select = format!("select id from notification where {FILTER} order by received, id");
+        let mut statement = self.connection.prepare(&select)?;
+        let rows =
+            statement.query_map(params![filter.route, filter.is_parked], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn read(&self, id: i64) -> OperatorResult<Option<Listed>> {
+        let listed = table::describe(&self.connection, id)?;
+        let after = self.before(id)?;
+        Ok(listed.map(|listed| Listed { after, ..listed }))
+    }
+
+    fn find(&self, id: i64) -> OperatorResult<Option<Found>> {
+        let select = format!("select {COLUMNS}, head, message from notification where id = ?1");
+        let mut statement = self.connection.prepare_cached(&select)?;
+        let mut found = statement.query_row([id], found).optional()?;
+        if let Some(found) = &mut found {
+            found.listed.after = self.before(id)?;
+        }
+        Ok(found)
+    }
+
+    fn retry(&mut self, ids: &[i64]) -> OperatorResult<Vec<i64>> {
+        let change = "update notification set parked = null, next_try = null where id = ?1";
+        Ok(self.change_each(change, ids, &[])?)
+    }
+
+    fn retry_parked(&mut self, route: Option<&str>) -> OperatorResult<usize> {
+        let change =
+            format!("update notification set parked = null, next_try = null where {FILTER}");
+        Ok(self.change(|connection| connection.execute(&change, params![route, true]))?)
+    }
+
+    fn count_parked(&self, route: Option<&str>, reason: &str) -> OperatorResult<usize> {
+        let select =
+            "select count(*) from notification where (?1 is null or route = ?1) and parked = ?2";
+        let count = self
+            .connection
+            .query_row(select, params![route, reason], |row| row.get::<_, u32>(0))?;
+        Ok(count as usize)
+    }
+
+    fn park(&mut self, ids: &[i64]) -> OperatorResult<Vec<i64>> {
+        let reason = Parking::Operator.as_str();
+        let change = "update notification set parked = ?2 where id = ?1 and parked is null";
+        Ok(self.change_each(change, ids, &[&reason])?)
+    }
+
+    fn drop(&mut self, ids: &[i64]) -> OperatorResult<Vec<i64>> {
+        Ok(self.change_each("delete from notification where id = ?1", ids, &[])?)
     }
 }
 

@@ -3,6 +3,7 @@ use super::super::{Listed, Parking};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const SIZE: u64 = 1 << 30;

@@ -30,8 +30,9 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
 
 fn unwritable(delivery: &Delivery) -> Option<StatusFinding> {
     let problem = delivery.figures().problem()?;
-    // Routes that store everything cannot take any.
-    let level = match delivery.stores_always() {
+    // Routes that store everything cannot take any. Another replica could not, either, where they
+    // share the store: none is taken out of the balancer for it.
+    let level = match delivery.stores_always() && !delivery.is_shared() {
         true => Level::Error,
         false => Level::Warning,
     };

@@ -1,0 +1,311 @@
+//! A connection to the database, which is made again when it is lost.
+//!
+//! Statements are sent unnamed, each a transaction of its own, so that a pooler may be in between.
+//! Each has a deadline. When it is over, the connection is dropped and nothing is cancelled: a
+//! cancelled wait for a standby would look like success.
+
+use super::fault::Fault;
+use super::shape;
+use super::tls;
+use crate::config::{ChannelBinding, DatabaseAddress, DatabaseHost, DatabaseSource, DatabaseUrl};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_postgres::config::{ChannelBinding as Binding, SslMode, SslNegotiation};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The time for one host, from the first packet to the end of the checks.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The time for a statement.
+const STATEMENT: Duration = Duration::from_secs(3);
+
+/// The longest pause between two attempts to connect.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// The code of a warning: the wait for a standby was ended, and what was committed is not there.
+const WARNING: &str = "01000";
+
+/// A parameter of a statement with its type.
+pub(super) type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
+
+/// The database, as far as all connections know it.
+#[derive(Debug)]
+pub(super) struct Database {
+    source: DatabaseSource,
+    /// The highest timeline that was seen: that of an old primary is lower.
+    timeline: AtomicI64,
+    /// The number of connections that were made.
+    connections: AtomicI64,
+}
+
+impl Database {
+    pub(super) fn new(source: DatabaseSource) -> Self {
+        Self {
+            source,
+            timeline: AtomicI64::new(0),
+            connections: AtomicI64::new(0),
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    database: Arc<Database>,
+    role: &'static str,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    link: Option<Arc<Link>>,
+    /// The last fault, and the moment before which nothing is tried again.
+    fault: Option<(Fault, Instant)>,
+    failures: u32,
+}
+
+/// A connection that has been made.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: Client,
+    /// Its number: another one means that everything must be read anew.
+    pub(super) number: i64,
+    /// The server has sent a warning, after which nothing counts as acknowledged.
+    is_in_doubt: Arc<AtomicBool>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The task of the connection ends with its client.
+        tracing::debug!(
+            event = "queue_database_closed",
+            number = self.number,
+            "closed a connection to the database"
+        );
+    }
+}
+
+impl Session {
+    /// A connection for `role`, which is made when it is needed.
+    pub(super) fn new(database: &Arc<Database>, role: &'static str) -> Self {
+        Self {
+            database: database.clone(),
+            role,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Runs a statement. Returns its rows, and the number of the connection.
+    pub(super) async fn query(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<(Vec<Row>, i64), Fault> {
+        self.query_within(STATEMENT, statement, parameters).await
+    }
+
+    /// Runs a statement within `limit`.
+    pub(super) async fn query_within(
+        &self,
+        limit: Duration,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<(Vec<Row>, i64), Fault> {
+        let link = self.link().await?;
+        let answered = timeout(limit, link.client.query_typed(statement, parameters)).await;
+        let result = match answered {
+            Ok(Ok(_)) if link.is_in_doubt.load(Ordering::Acquire) => Err(Fault::Unknown(
+                "the wait for the standby was ended: what was committed may be lost".into(),
+            )),
+            Ok(Ok(rows)) => Ok((rows, link.number)),
+            Ok(Err(error)) => Err(Fault::of(&error)),
+            Err(_) => Err(Fault::Unknown(
+                "the database has not answered in time".into(),
+            )),
+        };
+        self.note(&link, result.as_ref().err()).await;
+        result
+    }
+
+    async fn note(&self, link: &Arc<Link>, fault: Option<&Fault>) {
+        let mut state = self.state.lock().await;
+        match fault {
+            None => state.failures = 0,
+            Some(fault) if fault.ends_connection() => {
+                let is_it = |known: &mut Arc<Link>| Arc::ptr_eq(known, link);
+                if state.link.take_if(is_it).is_some() {
+                    state.pause(fault.clone());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Returns the connection, which is made if there is none.
+    pub(super) async fn link(&self) -> Result<Arc<Link>, Fault> {
+        let mut state = self.state.lock().await;
+        if let Some(link) = state.link.as_ref().filter(|link| !link.client.is_closed()) {
+            return Ok(link.clone());
+        }
+        state.link = None;
+        if let Some((fault, until)) = &state.fault
+            && Instant::now() < *until
+        {
+            return Err(match fault {
+                Fault::Unknown(text) => Fault::Away(text.clone()),
+                known => known.clone(),
+            });
+        }
+        match self.connect().await {
+            Ok(link) => {
+                let link = Arc::new(link);
+                state.link = Some(link.clone());
+                Ok(link)
+            }
+            Err(fault) => {
+                state.pause(fault.clone());
+                Err(fault)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Link, Fault> {
+        match self.connect_once().await {
+            // The password may have been renewed between the reading of the URL and its use.
+            Err(fault) if fault.is_login() => self.connect_once().await,
+            result => result,
+        }
+    }
+
+    /// Tries each host in turn.
+    async fn connect_once(&self) -> Result<Link, Fault> {
+        let url = self.database.source.read().map_err(Fault::Away)?;
+        let mut first = None;
+        for host in &url.hosts {
+            let connected = timeout(CONNECT, self.connect_to(&url, host)).await;
+            let late = || Fault::Away("the database has not answered in time".into());
+            match connected.unwrap_or_else(|_| Err(late())) {
+                Ok(link) => return Ok(link),
+                Err(fault) => first = first.or(Some(fault)),
+            }
+        }
+        Err(first.unwrap_or_else(|| Fault::Away("the URL names no host".into())))
+    }
+
+    async fn connect_to(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Result<Link, Fault> {
+        let config = self.config(url, host);
+        let is_in_doubt = Arc::new(AtomicBool::new(false));
+        let fail = |error| Fault::of_connect(&error);
+        let client = if host.is_verified {
+            let tls = tls::config(url).map_err(Fault::Away)?;
+            let connected = config.connect(MakeRustlsConnect::new(tls)).await;
+            let (client, connection) = connected.map_err(fail)?;
+            drive(connection, is_in_doubt.clone());
+            client
+        } else {
+            let (client, connection) = config.connect(NoTls).await.map_err(fail)?;
+            drive(connection, is_in_doubt.clone());
+            client
+        };
+        let timeline = shape::judge(&client).await?;
+        let known = self.database.timeline.fetch_max(timeline, Ordering::AcqRel);
+        if timeline < known {
+            return Err(Fault::Away(format!(
+                "the database is an old primary: its timeline is {timeline}, and {known} was seen"
+            )));
+        }
+        if known != 0 && timeline > known {
+            tracing::info!(
+                event = "queue_timeline",
+                from = known,
+                to = timeline,
+                "the database has another primary"
+            );
+        }
+        Ok(Link {
+            client,
+            number: self.database.connections.fetch_add(1, Ordering::AcqRel) + 1,
+            is_in_doubt,
+        })
+    }
+
+    fn config(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Config {
+        let mut config = Config::new();
+        match &host.address {
+            DatabaseAddress::Tcp(name) => config.host(name),
+            DatabaseAddress::Socket(directory) => config.host_path(directory),
+        };
+        config
+            .port(host.port)
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(STATEMENT)
+            .ssl_mode(match host.is_verified {
+                true => SslMode::Require,
+                false => SslMode::Disable,
+            })
+            .ssl_negotiation(match url.is_direct && host.is_verified {
+                true => SslNegotiation::Direct,
+                false => SslNegotiation::Postgres,
+            })
+            .channel_binding(match url.channel_binding {
+                ChannelBinding::Disable => Binding::Disable,
+                ChannelBinding::Prefer => Binding::Prefer,
+                ChannelBinding::Require => Binding::Require,
+            });
+        let name = url
+            .application_name
+            .as_deref()
+            .unwrap_or(env!("CARGO_PKG_NAME"));
+        config.application_name(format!("{name} {}", self.role));
+        if let Some(user) = &url.user {
+            config.user(user);
+        }
+        if let Some(password) = &url.password {
+            config.password(password.expose());
+        }
+        if let Some(database) = &url.database {
+            config.dbname(database);
+        }
+        config
+    }
+}
+
+impl State {
+    /// Lets no attempt be made for a while: at once after the first failure, then later and later.
+    fn pause(&mut self, fault: Fault) {
+        let pause = match self.failures {
+            0 => Duration::ZERO,
+            failures => {
+                let pause = Duration::from_millis(100 << failures.min(6)).min(MAX_PAUSE);
+                pause.mul_f64(rand::random_range(0.5..1.0))
+            }
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.fault = Some((fault, Instant::now() + pause));
+    }
+}
+
+/// Carries the messages of a connection until its client is gone.
+fn drive<T>(mut connection: Connection<Socket, T>, is_in_doubt: Arc<AtomicBool>)
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        loop {
+            match poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notice(notice))) if notice.code().code() == WARNING => {
+                    is_in_doubt.store(true, Ordering::Release);
+                }
+                Some(Ok(_)) => {}
+                // The statement that is under way has the error.
+                Some(Err(_)) | None => return,
+            }
+        }
+    });
+}

@@ -24,6 +24,8 @@ mod certificates;
 mod client;
 mod frames;
 mod good;
+#[path = "../program/mod.rs"]
+mod program;
 mod proxy;
 mod usage;
 
@@ -109,7 +111,7 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
         directory.path(),
         application.address,
     )?;
-    let target = Arc::new(Target::new(proxy.address, &certificates)?);
+    let target = Arc::new(Target::new(proxy.program.address, &certificates)?);
     let ledger = Arc::new(Ledger::default());
 
     // What good requests alone take is where everything has to return to.
@@ -183,12 +185,12 @@ async fn besiege(proxy: &mut Proxy, length: Duration) -> Result<Vec<Usage>, Fail
         let second = samples.len();
         proxy.read_log(second % 30 < 20);
         if second % 5 == 4 {
-            proxy.signal(rustix::process::Signal::HUP)?;
+            proxy.program.signal(rustix::process::Signal::HUP)?;
         }
         if second % 7 == 6 {
-            proxy.signal(rustix::process::Signal::USR1)?;
+            proxy.program.signal(rustix::process::Signal::USR1)?;
         }
-        if let Some(status) = proxy.ended()? {
+        if let Some(status) = proxy.program.ended()? {
             return Err(format!("the program ended after {second} s: {status}").into());
         }
         samples.push(proxy.usage());
@@ -215,9 +217,9 @@ async fn ends_well(mut proxy: Proxy, target: &Arc<Target>) -> Result<bool, Failu
         async move { get(&target.first(), "/app/slow").await }
     });
     sleep(Duration::from_millis(300)).await;
-    proxy.signal(rustix::process::Signal::TERM)?;
+    proxy.program.signal(rustix::process::Signal::TERM)?;
     let is_answered = slow.await?.is_ok_and(|answer| answer.status == 200);
-    let ended = proxy.wait(Duration::from_secs(20)).await?;
+    let ended = proxy.program.wait(Duration::from_secs(20)).await?;
     let panics = proxy.panics();
     println!("at the end: in flight answered: {is_answered}; {ended}; {panics} panics");
     Ok(is_answered && ended.success() && panics == 0)

@@ -87,12 +87,13 @@ fn a_restart_goes_on_with_the_certificate_and_orders_nothing() {
     let mut proxy = Proxy::spawn(&pki, &config);
     proxy.wait_for_event("acme_certificate_installed");
     let certificate = Sender::to(&proxy, None).server_certificate();
+    let pattern = format!("{}/*/*/renewal.json", state(&pki).display());
+    let renewal = eventually("the next renewal", || glob::glob(&pattern).unwrap().next());
     proxy.signal("TERM");
     proxy.wait();
     let asked = pebble.requests("/dir");
     // The authority is asked whether it suggests another time, and nothing else.
-    let renewal = format!("{}/*/*/renewal.json", state(&pki).display());
-    std::fs::remove_file(glob::glob(&renewal).unwrap().next().unwrap().unwrap()).unwrap();
+    std::fs::remove_file(renewal.unwrap()).unwrap();
     let proxy = Proxy::spawn(&pki, &config);
     assert_eq!(
         Sender::to(&proxy, None).server_certificate(),

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -272,19 +273,32 @@ async fn insert(shared: &Shared, batch: &[Item]) -> Result<Vec<Outcome>, Fault> 
     ];
     let (rows, _) = shared.storing.query(STORE, &parameters).await?;
     let received = all().map(|new| new.received);
-    let mut outcomes = rows.iter().zip(received).map(|(row, received)| {
-        let (id, rank): (Option<i64>, Option<i64>) = (rows::get(row, 0)?, rows::get(row, 1)?);
-        let (repeats, has_room): (bool, bool) = (rows::get(row, 2)?, rows::get(row, 3)?);
-        Ok::<_, Fault>(match (id, rank) {
-            (Some(id), Some(rank)) => Outcome::Stored(Place { rank, id, received }),
-            _ if repeats => Outcome::Repeats,
-            _ if !has_room => Outcome::NoRoom,
-            _ => Outcome::Unknown,
-        })
-    });
+    let outcomes = rows.iter().zip(received);
+    let outcomes = outcomes.map(|(row, received)| outcome(row, received));
+    outcomes_of_all(batch, &repetitions, outcomes)
+}
+
+/// Returns what a row says about a notification that was sent.
+fn outcome(row: &Row, received: i64) -> Result<Outcome, Fault> {
+    let (id, rank): (Option<i64>, Option<i64>) = (rows::get(row, 0)?, rows::get(row, 1)?);
+    let (repeats, has_room): (bool, bool) = (rows::get(row, 2)?, rows::get(row, 3)?);
+    Ok(match (id, rank) {
+        (Some(id), Some(rank)) => Outcome::Stored(Place { rank, id, received }),
+        _ if repeats => Outcome::Repeats,
+        _ if !has_room => Outcome::NoRoom,
+        _ => Outcome::Unknown,
+    })
+}
+
+/// Returns what has become of each of a batch, of which those that repeat another were not sent.
+fn outcomes_of_all(
+    batch: &[Item],
+    repetitions: &[(bool, bool)],
+    mut outcomes: impl Iterator<Item = Result<Outcome, Fault>>,
+) -> Result<Vec<Outcome>, Fault> {
     let mut last = HashMap::<Key, bool>::new();
     let mut result = Vec::with_capacity(batch.len());
-    for (item, (repeats, _)) in batch.iter().zip(&repetitions) {
+    for (item, (repeats, _)) in batch.iter().zip(repetitions) {
         let key = item.new.key;
         let outcome = match repeats {
             // The one before it has to be there.

@@ -2,6 +2,8 @@ use super::super::Parking;
 use super::super::suite::{self, new, park, receipt, store_one, take, waiting};
 use super::*;
 use crate::config::DatabaseSource;
+use crate::delivery::order::{Key, Place};
+use crate::delivery::store::Beat;
 use server::Server;
 use std::sync::OnceLock;
 

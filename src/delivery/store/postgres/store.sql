@@ -11,6 +11,9 @@ with lock as materialized (
   from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) with ordinality as b(
     receipt, route, key, idempotency, received, attempts, last_error, next_try, place, about, head,
     message, may_repeat, number)
+), again as materialized (
+  select pg_logical_emit_message(true, 'netdata_webhook_proxy', '') as at
+  from batch where is_known or is_newest limit 1
 ), room as materialized (
   select bytes + $14 <= $15 as is_there from netdata_webhook_proxy.deliverer
 ), stored as (
@@ -25,8 +28,8 @@ with lock as materialized (
   returning id, coalesce(place, id) as rank, receipt
 )
 select coalesce(stored.id, old.id), coalesce(stored.rank, old.place, old.id),
-  batch.is_newest and not batch.is_known, room.is_there
-from batch cross join room
+  batch.is_newest and not batch.is_known, room.is_there, again.at is not null
+from batch cross join room left join again on true
   left join stored on stored.receipt = batch.receipt
   left join netdata_webhook_proxy.notification as old on old.receipt = batch.receipt
 order by batch.number

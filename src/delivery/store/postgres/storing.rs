@@ -32,7 +32,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// What a row takes beside its message, about.
 const ROW: i64 = 200;
 
-/// The lock comes first, so that ids are given in the order of commits.
+/// The lock comes first, so that ids are given in the order of commits. What is there already may
+/// have been committed while its wait for a standby was ended by force: something is written for it
+/// as well, so that this commit waits for the standby, which has both then.
 const STORE: &str = include_str!("store.sql");
 
 const MAKE_ROOM: &str = include_str!("make_room.sql");

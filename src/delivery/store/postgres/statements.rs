@@ -24,8 +24,9 @@ pub(super) const BEAT: &str = "with beaten as (
 
 pub(super) const RESIGN: &str = "update netdata_webhook_proxy.deliverer set holder = null where term = $1 returning false, term, beat";
 
-/// What has come, with the number of commands, whether anything has come or not.
-pub(super) const READ_AFTER: &str = "select c.count, n.id, coalesce(n.place, n.id), n.received, n.route, n.key, n.size
+/// What has come, with the number of commands, whether anything has come or not. The number is
+/// another one for a table that a dump has put in the place of this one.
+pub(super) const READ_AFTER: &str = "select (c.tableoid::bigint << 20) + c.count, n.id, coalesce(n.place, n.id), n.received, n.route, n.key, n.size
   from netdata_webhook_proxy.command as c
   left join netdata_webhook_proxy.notification as n on n.id > $1 and n.parked is null order by n.id";
 

@@ -4,7 +4,7 @@
 //! that trusted the system's authorities because its own file was missing would let any client in.
 
 use super::pem::{self, Fault};
-use super::{RevocationList, authorities};
+use super::{RevocationList, authorities, empty_file};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use std::fs::{self, File};
@@ -53,14 +53,17 @@ pub(super) fn untouched(path: &Path) -> &'static str {
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+/// Reads a file that is not empty: `content` belongs into it.
+fn read(path: &Path, limit: u64, content: &str) -> Result<Vec<u8>, String> {
     let is_pasted = path.as_os_str().as_encoded_bytes().contains(&b'\n');
-    read_within(path, limit).map_err(|error| match is_pasted {
+    let bytes = read_within(path, limit).map_err(|error| match is_pasted {
         true => {
             format!("cannot read it: {error}; it must be the name of a file, not what is in one")
         }
         false => format!("cannot read {}: {error}{}", path.display(), untouched(path)),
-    })
+    })?;
+    empty_file::refuse(path, &bytes, content)?;
+    Ok(bytes)
 }
 
 /// Reads a file with a key or a secret.
@@ -93,7 +96,8 @@ fn is_there(path: &Path) -> bool {
 
 /// Reads trusted authorities from a PEM file. Each certificate in it must be one that can issue.
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    authorities::read(&read(path, MAX_PEM)?).map_err(|fault| fault.in_file(path))
+    let pem = read(path, MAX_PEM, "the certificates of authorities")?;
+    authorities::read(&pem).map_err(|fault| fault.in_file(path))
 }
 
 /// Returns the built-in authority of Netdata Cloud.
@@ -143,7 +147,7 @@ fn why_unread(error: &rustls_native_certs::ErrorKind) -> String {
 
 /// Reads revocation lists, one in DER or any number in PEM.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, String> {
-    let bytes = read(path, MAX_LIST)?;
+    let bytes = read(path, MAX_LIST, "a revocation list")?;
     if is_der(&bytes) {
         let list = RevocationList::from_der(path, bytes);
         let list = list.map_err(|error| format!("{} {error}", path.display()))?;
@@ -170,8 +174,12 @@ fn revocation_list(path: &Path, list: pem::AtLine<Vec<u8>>) -> Result<Revocation
 /// # Errors
 /// If the file has none: what it contains instead.
 pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = pem::certificates(&read(path, MAX_PEM)?);
-    certificates
+    let pem = read(
+        path,
+        MAX_PEM,
+        "the certificate and its issuers, leaf first,",
+    )?;
+    pem::certificates(&pem)
         .map(without_lines)
         .map_err(|fault| fault.in_file(path))
 }

@@ -1,7 +1,7 @@
 //! Reads a certificate chain and its key, and checks that they belong together.
 
 use super::files::{MAX_PEM, read_certificates, read_secretly};
-use super::{UpstreamIdentity, key_kind, pem};
+use super::{UpstreamIdentity, empty_file, key_kind, pem};
 use rustls::InconsistentKeys;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -78,6 +78,7 @@ fn key_pair(
 /// The problem with the file, without its contents.
 pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let pem = read_secretly(path, MAX_PEM, "the key")?;
+    empty_file::refuse(path, &pem, "the certificate's private key")?;
     pem::private_key(&pem).map_err(|fault| fault.in_file(path))
 }
 

@@ -10,6 +10,7 @@ mod database_source;
 mod database_url;
 mod demands;
 mod document;
+mod empty_file;
 mod error;
 mod excerpt;
 mod exposure;

@@ -1,6 +1,6 @@
 //! Reads secrets from files, environment variables and credentials of systemd.
 
-use super::{files, secret_form};
+use super::{empty_file, files, secret_form};
 use crate::auth::secret::{Secret, SecretDigest};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,12 @@ pub(super) fn secret(source: &SecretSource) -> Result<Secret, String> {
         drop_newline(&mut bytes);
     }
     if bytes.is_empty() {
-        return Err(format!("{place} is empty"));
+        return Err(match source {
+            SecretSource::File(path) | SecretSource::Credential(path) => {
+                empty_file::explain(path, "the secret")
+            }
+            _ => format!("{place} is empty: set it to the secret"),
+        });
     }
     Ok(Secret::new(mem::take(&mut *bytes)))
 }

@@ -5,6 +5,7 @@ use crate::support::{Edit as _, Origin, Pki, skip};
 use rcgen::KeyPair;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use time::Duration;
 
@@ -26,6 +27,8 @@ const SECRET: &str = "{ file = \"challenge.secret\" }";
 struct Scene {
     pki: Pki,
     origin: Origin,
+    /// The environment.
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 /// What `check` says, line by line, without the directory.
@@ -41,6 +44,7 @@ impl Scene {
         Self {
             pki,
             origin: Origin::spawn(),
+            variables: Vec::new(),
         }
     }
 
@@ -51,6 +55,7 @@ impl Scene {
             .arg("check")
             .arg(path)
             .env_remove("CREDENTIALS_DIRECTORY")
+            .envs(self.variables.iter().cloned())
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -492,7 +497,11 @@ fn secrets() {
             "error",
             "is UTF-16, so every character would have a zero byte beside it: save it as UTF-8",
         ),
-        (b"", "error", "is empty"),
+        (
+            b"",
+            "error",
+            "challenge.secret is empty: put the secret into it",
+        ),
         (
             b"\"YOUR_CHALLENGE_SECRET\"\n",
             "warning",
@@ -644,6 +653,60 @@ fn certificates_and_keys() {
             "chmod 600",
         ]],
     );
+}
+
+#[test]
+fn files_with_nothing_in_them() {
+    let mut scene = Scene::new();
+    scene.pki.write("empty", "");
+    scene.pki.write("blank", " \n");
+    for name in ["empty", "blank"] {
+        let chain = format!(
+            "error: config.toml:4: tls.certificate: {name} is empty: put the certificate and its issuers, leaf first, into it"
+        );
+        let key = format!(
+            "error: config.toml:5: tls.private_key: {name} is empty: put the certificate's private key into it"
+        );
+        scene.plant(&GOOD.edit("server.pem", name), &[&[&chain]]);
+        scene.plant(&GOOD.edit("server.key", name), &[&[&key]]);
+        let neither = GOOD.edit("server.pem", name).edit("server.key", name);
+        scene.plant(&neither, &[&[&chain], &[&key]]);
+        for (key, content) in [
+            ("ca", "the certificates of authorities"),
+            ("crl", "a revocation list"),
+        ] {
+            let expected = format!(
+                "error: config.toml:11: tls.client.{key}: {name} is empty: put {content} into it"
+            );
+            let more = format!("[tls.client]\n{key} = \"{name}\"");
+            scene.plant_behind(&[(&more, &[&expected])]);
+        }
+    }
+    scene.variables = vec![("NETDATA_EMPTY", PathBuf::new())];
+    scene.plant_in_place(&[(
+        "file = \"challenge.secret\"",
+        "env = \"NETDATA_EMPTY\"",
+        &["the environment variable NETDATA_EMPTY is empty: set it to the secret"],
+    )]);
+}
+
+/// The unit has an empty credential in place of one whose file is missing.
+#[test]
+fn credentials_with_nothing_in_them() {
+    let mut scene = Scene::new();
+    scene.pki.write("none", "\n");
+    let directory = scene.pki.path().to_owned();
+    scene.variables = vec![("CREDENTIALS_DIRECTORY", directory)];
+    let remedy =
+        "into the file that LoadCredential= names for it in the unit, and restart the service";
+    for (from, place) in [
+        ("\"server.pem\"", "config.toml:4: tls.certificate: "),
+        ("\"server.key\"", "config.toml:5: tls.private_key: "),
+        (SECRET, "config.toml:9: routes[0].challenge_secret: "),
+    ] {
+        let expected = &["error: ", place, "none is empty: put ", remedy][..];
+        scene.plant_in_place(&[(from, "{ credential = \"none\" }", expected)]);
+    }
 }
 
 /// A key pair in PEM that openssl makes, of a kind that cannot be used here, and its certificate.

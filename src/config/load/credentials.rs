@@ -13,9 +13,12 @@ const FORM: &str = "the path of a file, { file = \"â€¦\" } or { credential = \"â
 
 /// Returns the directory with the credentials: `given`, or that of this process.
 pub(super) fn directory(given: Option<&Path>) -> Option<PathBuf> {
-    given
-        .map(Path::to_owned)
-        .or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from))
+    given.map(Path::to_owned).or_else(service_credentials)
+}
+
+/// Returns the directory with the credentials of this process, if systemd has passed it any.
+pub(in crate::config) fn service_credentials() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).map(PathBuf::from)
 }
 
 impl Loader<'_> {

@@ -25,6 +25,7 @@ use super::stamp::Stamp;
 use super::{AdminSettings, Config, ConfigError, Problem, QueuePlace, Tls, Verify};
 use admin::admin;
 use consistency::Sections;
+pub(super) use credentials::service_credentials;
 use limits::{limits, warn_of_large_bodies};
 use listen::listen;
 use queue::demand_queue;

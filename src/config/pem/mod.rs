@@ -71,7 +71,6 @@ fn is_key(label: &str) -> bool {
 fn no_certificate(pem: &[u8], holds_key: bool) -> &'static str {
     match holds_key {
         true => "holds a private key and no certificate",
-        false if pem.trim_ascii().is_empty() => "is empty",
         false if x509_parser::parse_x509_certificate(pem).is_ok() => {
             "is in DER, not in PEM: convert it with \"openssl x509 -inform DER\""
         }
@@ -112,7 +111,7 @@ pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
         key = key.or(found);
     }
     let holds_certificate = sections.iter().any(|it| it.label == "CERTIFICATE");
-    key.ok_or_else(|| Fault::whole(no_key(pem, holds_certificate)))
+    key.ok_or_else(|| Fault::whole(no_key(holds_certificate)))
 }
 
 /// Returns the key in a section, unless it is one that may stand beside a key.
@@ -130,10 +129,9 @@ fn key_in(section: &PemSection<'_>) -> Result<Option<PrivateKeyDer<'static>>, Fa
     Err(section.fault(fault))
 }
 
-fn no_key(pem: &[u8], holds_certificate: bool) -> &'static str {
+fn no_key(holds_certificate: bool) -> &'static str {
     match holds_certificate {
         true => "holds a certificate and no private key",
-        false if pem.trim_ascii().is_empty() => "is empty",
         false => "holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")",
     }
 }

@@ -145,7 +145,6 @@ fn what_cannot_be_understood_is_an_error_with_its_line() {
         "cannot be read",
     );
     check("-----BEGIN CERTIFICATE-----".into(), second, "no END line");
-    assert_eq!(read(""), Err("f is empty".into()));
     assert_eq!(
         read(key),
         Err("f holds a private key and no certificate".into())
@@ -208,7 +207,7 @@ fn a_key_is_read_whole_and_never_shown() {
             "holds a certificate and no private key",
         ),
         (secret.to_owned(), None, "holds no private key"),
-        (String::new(), None, "is empty"),
+        (String::new(), None, "holds no private key"),
     ] {
         let fault = private_key(wrong.as_bytes()).map(drop).unwrap_err();
         assert_eq!(fault.line, line, "{fault:?}\n{wrong}");

@@ -381,3 +381,28 @@ fn a_validation_comes_through_a_load_balancer() {
     assert!(proxy.events("connection_refused").is_empty());
     origin.received_nothing();
 }
+
+#[test]
+fn the_header_of_a_load_balancer_is_demanded_of_it_and_believed_of_no_other() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let hello = Hello::validation("hooks.example");
+    let trusting = |trusted: &str| {
+        let settings = format!("proxy_protocol = true\ntrusted_proxies = [\"{trusted}\"]\n[tls]");
+        config_without_authority(&origin).edit("[tls]", &settings)
+    };
+    let (balanced, address) = pending(&pki, &trusting("127.0.0.1"));
+    assert_eq!(hello.send(address), HelloReply::Closed);
+    let line = balanced.wait_for_event("connection_refused");
+    assert!(line.contains("proxy_protocol"), "{line}");
+    drop(balanced);
+    let (direct, address) = pending(&pki, &trusting("192.0.2.1"));
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";
+    let forged = [header, &hello.records(16 * 1024)[..]].concat();
+    socket.write_all(&forged).unwrap();
+    assert_ne!(read_reply(&mut socket), HelloReply::GoesOn);
+    assert!(direct.events("acme_validation_answered").is_empty());
+    assert_eq!(hello.send(address), HelloReply::GoesOn);
+    origin.received_nothing();
+}

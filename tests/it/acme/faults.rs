@@ -1,7 +1,7 @@
 //! Authorities that are away, refuse, or answer with something else: what was issued goes on, and
 //! they are not asked more often than they want.
 
-use super::{ALERT, config};
+use super::{ALERT, config, config_without_authority, publish};
 use crate::support::{
     Edit as _, Fault, Operator, Origin, Pebble, Pki, Proxy, Sender, Setup, eventually,
 };
@@ -26,7 +26,8 @@ fn wait_of(line: &str) -> i64 {
     at - i64::try_from(now).unwrap()
 }
 
-fn problem(status: u16, code: &str, headers: &str) -> String {
+/// An error of an authority, with further header fields.
+pub(super) fn problem(status: u16, code: &str, headers: &str) -> String {
     let body = format!(
         "{{\"type\": \"urn:ietf:params:acme:error:{code}\", \"detail\": \"told by the test\"}}"
     );
@@ -235,6 +236,43 @@ fn a_validation_that_fails_is_told_in_the_authority_s_words() {
     let proxy = Proxy::spawn(&pki, &config);
     let line = proxy.wait_for_event("acme_order_failed");
     assert!(line.contains("hooks.example: Failed to connect"), "{line}");
+}
+
+#[test]
+fn a_validation_that_another_machine_answers_is_told_in_the_authority_s_words() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    let validated = pebble.validated.to_string();
+    // The name leads to a machine that orders a certificate for it as well.
+    let others = Pki::new();
+    publish(&others, "hooks.example");
+    let at_name = config_without_authority(&origin).edit("127.0.0.1:0", &validated);
+    let other = Proxy::spawn(&others, &at_name);
+    let config = config(&pebble, &origin)
+        .edit(&validated, "127.0.0.1:0")
+        .edit("[tls]", WITH_ADMIN);
+    let proxy = Proxy::spawn(&pki, &config);
+    let line = proxy.wait_for_event("acme_order_failed");
+    assert!(
+        line.contains("unauthorized") && line.contains("hooks.example: "),
+        "{line}"
+    );
+    let line = other.wait_for_event("acme_validation_answered");
+    assert!(
+        line.contains("name=\"hooks.example\"") && line.contains("remote_addr=127."),
+        "{line}"
+    );
+    assert!(proxy.events("acme_validation_answered").is_empty());
+    let operator = Operator::of(&proxy);
+    eventually("the finding", || {
+        operator
+            .get("/")
+            .body
+            .contains("unauthorized")
+            .then_some(())
+    });
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! From nothing to a verified alert, and on through renewals.
 
-use super::{ALERT, config, config_for, kept, state};
+use super::{ALERT, config, config_for, keep_certificate_of, kept, state};
 use crate::support::{
     Edit as _, Fault, Load, Operator, Origin, Pebble, Pki, Proxy, Sender, Setup, eventually,
     is_recent,
 };
+use rcgen::CertificateParams;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 
 /// The issuer of what the proxy presents.
 fn issuer(sender: &Sender) -> String {
@@ -108,6 +110,37 @@ fn a_restart_goes_on_with_the_certificate_and_orders_nothing() {
         (pebble.requests("/dir") > asked).then_some(())
     });
     assert_eq!(pebble.requests("order-plz"), 1);
+}
+
+#[test]
+fn a_certificate_that_expired_while_nothing_ran_is_replaced_at_once() {
+    let (pki, origin) = (Pki::new(), Origin::spawn());
+    let Some(pebble) = Pebble::start(&pki) else {
+        return;
+    };
+    let expired = pki.leaf(|params| {
+        let name = "hooks.example".to_owned();
+        *params = CertificateParams::new([name]).unwrap();
+        params.not_after = OffsetDateTime::now_utc() - time::Duration::HOUR;
+    });
+    pki.write_leaf("expired", &expired);
+    keep_certificate_of(&pki, "expired", &pebble.url("/dir"));
+    // It serves what it has, until it has another one.
+    pebble.holds(true);
+    let config = config(&pebble, &origin).edit("[tls]", "[admin]\nlisten = \"127.0.0.1:0\"\n[tls]");
+    let proxy = Proxy::spawn(&pki, &config);
+    let sender = Sender::to(&proxy, Some(&pki.netdata()));
+    assert_eq!(sender.server_certificate(), expired.chain[0].to_vec());
+    let operator = Operator::of(&proxy);
+    let ready = operator.get("/readyz");
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert!(operator.get("/").body.contains("has expired"));
+    pebble.holds(false);
+    // After the one that has expired.
+    proxy.wait_for_events("acme_certificate_installed", 2);
+    assert_eq!(sender.post(ALERT).status, 200);
+    assert!(issuer(&sender).contains("Pebble"));
+    assert!(proxy.events("acme_order_failed").is_empty());
 }
 
 /// The serial number in a line of the log.

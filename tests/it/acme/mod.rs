@@ -8,6 +8,7 @@ mod folder;
 mod interruptions;
 mod issuing;
 mod kinds;
+mod refusals;
 mod settings;
 mod silence;
 mod strangers;
@@ -65,12 +66,13 @@ fn keep(pki: &Pki, name: &str, content: &[u8]) {
 
 /// Keeps the certificate in `server.pem` as one that was issued.
 fn keep_certificate(pki: &Pki) {
-    keep_certificate_of(pki, NOWHERE);
+    keep_certificate_of(pki, "server", NOWHERE);
 }
 
-fn keep_certificate_of(pki: &Pki, directory: &str) {
-    let file = [pki.path().join("server.key"), pki.path().join("server.pem")]
-        .map(|path| std::fs::read(path).unwrap())
+/// Keeps the certificate in `NAME.pem` as one that the authority with this directory issued.
+fn keep_certificate_of(pki: &Pki, name: &str, directory: &str) {
+    let file = ["key", "pem"]
+        .map(|kind| std::fs::read(pki.path().join(format!("{name}.{kind}"))).unwrap())
         .concat();
     let folder = authority_folder(directory);
     keep(

@@ -40,7 +40,7 @@ fn an_authority_that_says_nothing_is_given_up() {
 fn nothing_waits_with_an_authority_that_says_nothing() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
     let (url, arrivals) = silent();
-    keep_certificate_of(&pki, &url);
+    keep_certificate_of(&pki, "server", &url);
     let config = config_without_authority(&origin).edit(NOWHERE, &url);
     let mut proxy = Proxy::spawn(&pki, &config);
     // It asks whether to renew.

@@ -48,5 +48,5 @@ pub(crate) use orders::{AcmeEvent, Next, Obstacles, Orders, unix_now};
 pub(crate) use records::ProblemRecord;
 pub(crate) use records::{AcmeStatus, account_url};
 pub(crate) use store::{Folder, Lock, Store, open_existing};
-pub(crate) use trial::Trial;
+pub(crate) use trial::{Trial, TrialAnswer};
 pub(crate) use unread::UnreadCertificate;

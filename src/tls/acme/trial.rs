@@ -20,6 +20,17 @@ pub(crate) struct Trial {
     digest: [u8; 32],
 }
 
+/// What a certificate is to a validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrialAnswer {
+    /// The answer of this server.
+    Right,
+    /// The answer to another validation, or of another server.
+    OtherDigest,
+    /// A certificate without an answer.
+    Missing,
+}
+
 impl Trial {
     /// Publishes the answer, and waits until the running process has it.
     ///
@@ -55,16 +66,17 @@ impl Trial {
         Ok(trial)
     }
 
-    /// Returns `true` if a certificate is the answer.
-    pub(crate) fn is_answered_by(&self, certificate: &[u8]) -> bool {
-        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
-            return false;
-        };
-        let expected = [&[4, 32][..], &self.digest].concat();
-        certificate
-            .extensions()
-            .iter()
-            .any(|it| it.oid.to_id_string() == IDENTIFIER && it.value == expected)
+    /// Returns what a certificate is to this validation.
+    pub(crate) fn judge(&self, certificate: &[u8]) -> TrialAnswer {
+        let parsed = x509_parser::parse_x509_certificate(certificate);
+        let extensions = parsed.as_ref().map(|(_, it)| it.extensions());
+        let mut extensions = extensions.unwrap_or_default().iter();
+        let answer = extensions.find(|it| it.oid.to_id_string() == IDENTIFIER);
+        match answer.map(|it| it.value == [&[4, 32][..], &self.digest].concat()) {
+            Some(true) => TrialAnswer::Right,
+            Some(false) => TrialAnswer::OtherDigest,
+            None => TrialAnswer::Missing,
+        }
     }
 
     /// Ends it.

@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// Runs the doctor on the configuration at `path`, with names that `resolver` answers. Returns what
 /// it says of a check.
-fn doctor(path: &Path, resolver: &Resolver, arguments: &[&str], check: &str) -> String {
+pub(super) fn doctor(path: &Path, resolver: &Resolver, arguments: &[&str], check: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_netdata-webhook-proxy"))
         .args(["doctor", "--timeout", "5", "--config"])
         .arg(path)
@@ -37,7 +37,7 @@ fn the_doctor_tries_the_whole_way_of_a_validation() {
     let Some(resolver) = Resolver::answering(&origin) else {
         return;
     };
-    resolver.leads_to(host);
+    resolver.leads_to(&[host]);
     let config = config_without_authority(&origin)
         .edit("\"hooks.example\", \"Other.example\"", "\"hooks.test\"")
         .edit("127.0.0.1:0", &address.to_string());

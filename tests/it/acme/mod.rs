@@ -1,6 +1,7 @@
 //! Certificates by ACME: issued by a real authority, and nothing let in by the way that is open for
 //! its validations.
 
+mod addresses;
 mod attacks;
 mod doctor;
 mod faults;

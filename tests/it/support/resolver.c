@@ -1,4 +1,4 @@
-/* Stands before the system's resolver, and answers for names that end with ".test": with the address in the file
+/* Stands before the system's resolver, and answers for names that end with ".test": with the addresses in the file
    "answer", with a failure if that says "none", and not at all as long as it says "silent". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     if (!directory || length < 5 || strcmp(node + length - 5, ".test") != 0)
         return real(node, service, hints, found);
     count(directory, "asked");
-    char answer[64];
+    char answer[256];
     for (;;) {
         int file = open_in(directory, "answer", O_RDONLY);
         ssize_t got = file < 0 ? 0 : read(file, answer, sizeof answer - 1);
@@ -40,5 +40,11 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     }
     count(directory, "answered");
     if (strcmp(answer, "none") == 0) return EAI_AGAIN;
-    return real(answer, service, hints, found);
+    *found = NULL;
+    for (char *rest = answer, *address; (address = strsep(&rest, " "));) {
+        while (*found) found = &(*found)->ai_next;
+        int error = real(address, service, hints, found);
+        if (error) return error;
+    }
+    return 0;
 }

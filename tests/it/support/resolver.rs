@@ -32,12 +32,13 @@ impl Resolver {
 
     /// From now on, names lead to `origin`.
     pub(crate) fn answers(&self, origin: &Origin) {
-        self.leads_to(origin.address().ip());
+        self.leads_to(&[origin.address().ip()]);
     }
 
-    /// From now on, names lead to this address.
-    pub(crate) fn leads_to(&self, address: IpAddr) {
-        self.say(&address.to_string());
+    /// From now on, names lead to these addresses.
+    pub(crate) fn leads_to(&self, addresses: &[IpAddr]) {
+        let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+        self.say(&addresses.join(" "));
     }
 
     /// Does not answer from now on.

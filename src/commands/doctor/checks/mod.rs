@@ -17,4 +17,5 @@ pub(super) mod port;
 pub(super) mod redirect;
 pub(super) mod resumption;
 pub(super) mod validation;
+mod validator;
 pub(super) mod versions;

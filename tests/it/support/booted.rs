@@ -48,14 +48,18 @@ impl Booted {
             init: String::new(),
             _place: place,
         };
-        eventually("systemd", || booted.is_up().then_some(()));
-        Ok(booted)
+        let has_ended = eventually("systemd", || {
+            let has_ended = booted.container.try_wait().unwrap().is_some();
+            (has_ended || booted.is_up()).then_some(has_ended)
+        });
+        match has_ended {
+            true => Err("systemd-nspawn cannot start a container here"),
+            false => Ok(booted),
+        }
     }
 
     /// Finds its first process, and returns `true` once that has started everything.
     fn is_up(&mut self) -> bool {
-        let ended = self.container.try_wait().unwrap();
-        assert_eq!(ended, None, "systemd-nspawn failed");
         // At first, there are others that prepare it: what is run must never be run outside of it.
         let Some(init) = self.children().into_iter().find(|child| is_apart(child)) else {
             return false;

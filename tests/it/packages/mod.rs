@@ -88,6 +88,29 @@ fn both_packages_hold_the_same() {
     );
 }
 
+/// The package has files, and no directories, so a script removes those of its own.
+#[test]
+fn the_rpm_leaves_no_directory() {
+    let script = include_str!("../../../conf/package/rpm/postun");
+    let names = |line: &str| {
+        line.trim_end_matches([' ', '\\', '|', ':'])
+            .trim()
+            .to_owned()
+    };
+    let removed: BTreeSet<_> = script.lines().map(names).collect();
+    for asset in metadata("generate-rpm")["assets"].as_array().unwrap() {
+        let place = asset["dest"].as_str().unwrap();
+        let (directory, _) = place.rsplit_once('/').unwrap();
+        let is_own = directory.contains("/netdata-webhook-proxy");
+        if let Some(directory) = directory.strip_prefix("/usr/").filter(|_| is_own) {
+            // With its parents.
+            let mut removed = removed.iter().map(Path::new);
+            let is_removed = removed.any(|it| it.starts_with(directory));
+            assert!(is_removed, "{directory} in {script}");
+        }
+    }
+}
+
 #[test]
 fn the_version_is_that_of_the_program() {
     let changelog = include_str!("../../../conf/package/debian/changelog");

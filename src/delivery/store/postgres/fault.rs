@@ -30,6 +30,12 @@ impl Fault {
     /// The fault of a statement that was sent.
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            // The session was ended, which says nothing about the statement.
+            Some(ended) if ended.code().code().starts_with("57P") => Self::Unknown(format!(
+                "{} (SQLSTATE {})",
+                ended.message(),
+                ended.code().code()
+            )),
             // The detail and the hint of an error may repeat the row.
             Some(refused) => Self::Refused {
                 state: refused.code().clone(),
@@ -51,8 +57,8 @@ impl Fault {
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Refused { state, .. } => {
-                // Read-only: it is a standby by now. Shut down, and resources.
-                ["25006", "08", "53", "57P"]
+                // Read-only: it is a standby by now. And resources.
+                ["25006", "08", "53"]
                     .iter()
                     .any(|class| state.code().starts_with(class))
             }

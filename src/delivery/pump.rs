@@ -86,15 +86,22 @@ impl Delivery {
     async fn look_around(&self) {
         let mut state = self.pump.lock().await;
         self.mind_end();
-        let kept = self.keep_term(&mut state).await;
-        let looked = match kept {
-            Ok(()) => self.follow(&mut state).await,
-            failed => failed,
+        let looked = self.keep_up(&mut state);
+        let looked = match self.term() {
+            // The store may not answer before the term is over, which has to be noticed then.
+            Some(term) => self.within_term(term, looked).await,
+            None => Some(looked.await),
         };
-        if let Err(error) = looked {
+        if let Some(Err(error)) = looked {
             reports::unreadable(&error);
         }
+        self.mind_end();
         self.mind_reach().await;
+    }
+
+    async fn keep_up(&self, state: &mut PumpState) -> Result<(), StoreError> {
+        self.keep_term(state).await?;
+        self.follow(state).await
     }
 
     /// Reads everything anew. Returns the number of notifications that wait.

@@ -53,6 +53,11 @@ impl Acknowledged {
         }
     }
 
+    /// Those of each node that were acknowledged, in their order.
+    pub(crate) fn by_node(&self) -> BTreeMap<String, Vec<String>> {
+        self.nodes.lock().unwrap().clone()
+    }
+
     /// Every acknowledged one has been received, and the first receipts of a node are in order.
     pub(crate) fn check(&self, origin: &Origin) {
         let received = origin.received();

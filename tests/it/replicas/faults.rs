@@ -3,11 +3,11 @@
 
 use super::{Replica, Scene, server};
 use crate::queue::{alert, transitions};
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -81,16 +81,12 @@ fn an_answer_that_is_lost_after_the_commit_doubles_nothing() {
     let scene = Scene::at(&server.create_database("UTF8"), "queue");
     scene.origin.stop();
     let (database, _) = scene.url.split_once('?').unwrap();
-    let socket = Path::new(&server.directory()).join(".s.PGSQL.5432");
-    let swallower = Swallower::before(socket);
+    let swallower = Swallower::before(server.socket());
     let url = database.replace(
         "postgres:///",
         &format!("postgres://postgres@127.0.0.1:{}/", swallower.port),
     );
-    let file = scene.directory.path().join("swallowing.url");
-    fs::write(&file, url).unwrap();
-    let config = scene.config.replace("database.url", "swallowing.url");
-    let replica = Replica::start(&config);
+    let replica = Replica::start(&scene.config_with(&url));
     for round in 0..20 {
         swallower.left.store(1, Ordering::SeqCst);
         let answer = replica.sender.post(&alert("n", &round.to_string()));
@@ -107,4 +103,33 @@ fn an_answer_that_is_lost_after_the_commit_doubles_nothing() {
     scene.drained();
     let expected: Vec<_> = (0..20).map(|round| format!("n-{round}")).collect();
     assert_eq!(transitions(&scene.origin.received()), expected);
+}
+
+/// The control: what is sent again without a receipt is stored twice.
+#[test]
+fn a_plain_repetition_doubles_what_was_committed() {
+    let Some(server) = server() else { return };
+    let url = server.create_database("UTF8");
+    super::postgres::sql(&url, "create table plain (number integer)");
+    let swallower = Swallower::before(server.socket());
+    let name = super::postgres::sql(&url, "select current_database()");
+    let swallowing = format!("postgres://postgres@127.0.0.1:{}/{name}", swallower.port);
+    for round in 0..20 {
+        swallower.left.store(1, Ordering::SeqCst);
+        let insert = format!(
+            "with lock as (select pg_advisory_xact_lock(1)) insert into plain select {round} from lock"
+        );
+        let store = || {
+            Command::new("psql")
+                .args(["-Xqc", &insert, &swallowing])
+                .output()
+                .unwrap()
+        };
+        assert!(!store().status.success(), "its answer was swallowed");
+        assert!(store().status.success());
+    }
+    assert_eq!(
+        super::postgres::sql(&url, "select count(*) from plain"),
+        "40"
+    );
 }

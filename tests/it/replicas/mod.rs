@@ -2,14 +2,20 @@
 
 mod commands;
 mod crashes;
+mod cuts;
 mod database;
+mod failures;
 mod faults;
+mod judge;
+mod late;
 mod order;
 mod pooler;
 mod settings;
+mod standby;
+mod tls;
 
 use crate::queue::{ADMIN, alert, transitions};
-use crate::support::{Origin, Pki, Proxy, Sender, postgres};
+use crate::support::{Origin, Pki, Proxy, Sender, eventually, postgres};
 use postgres::Server;
 use std::fs;
 use std::sync::OnceLock;
@@ -20,6 +26,10 @@ fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(Server::start).as_ref()
 }
+
+/// Ends all sessions of a database but its own.
+const END_SESSIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()";
 
 /// An application, and replicas in front of it that share a database.
 struct Scene {
@@ -59,24 +69,39 @@ impl Scene {
     }
 
     fn at(url: &str, delivery: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("database.url");
-        fs::write(&file, format!("{url}\n")).unwrap();
-        let origin = Origin::spawn_apart();
-        let config = format!(
-            "{}[queue]\nurl = {{ file = {file:?} }}\n{ADMIN}",
-            Proxy::config(&origin, "require", &format!("delivery = \"{delivery}\"\n")),
-        );
-        let first = Replica::start(&config);
+        let mut scene = Self::alone(Origin::spawn_apart(), url, delivery);
+        let first = Replica::start(&scene.config);
         first.proxy.wait_for_event("queue_delivering");
-        let second = Replica::start(&config);
-        Self {
+        scene.replicas = vec![first, Replica::start(&scene.config)];
+        scene
+    }
+
+    /// `origin`, without a replica yet.
+    fn alone(origin: Origin, url: &str, delivery: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Proxy::config(&origin, "require", &format!("delivery = \"{delivery}\"\n"));
+        let mut scene = Self {
             directory,
             origin,
             config,
-            replicas: vec![first, second],
+            replicas: Vec::new(),
             url: url.to_owned(),
-        }
+        };
+        scene.config = format!("{}{}", scene.config, scene.queue("database.url", url));
+        scene
+    }
+
+    /// Writes a URL into a file. Returns the part of the configuration that has it.
+    fn queue(&self, file: &str, url: &str) -> String {
+        let path = self.directory.path().join(file);
+        fs::write(&path, format!("{url}\n")).unwrap();
+        format!("[queue]\nurl = {{ file = {path:?} }}\n{ADMIN}")
+    }
+
+    /// Returns the configuration of a replica that has another URL for the database.
+    fn config_with(&self, url: &str) -> String {
+        let (before, _) = self.config.split_once("[queue]").unwrap();
+        format!("{before}{}", self.queue("other.url", url))
     }
 
     /// Posts to a replica, which stores it.
@@ -84,6 +109,14 @@ impl Scene {
     fn stores(&self, replica: usize, body: &str) {
         let answer = self.replicas[replica].sender.post(body);
         assert_eq!(answer.status, 202, "{answer:?}");
+    }
+
+    /// Stores a notification as soon as that can be done.
+    fn stores_again(&self, replica: usize, body: &str) {
+        eventually("a notification that is stored", || {
+            let answer = self.replicas[replica].sender.post(body);
+            (answer.status == 202).then_some(())
+        });
     }
 
     fn sql(&self, sql: &str) -> String {
@@ -94,7 +127,7 @@ impl Scene {
     #[track_caller]
     fn drained(&self) {
         let count = "select count(*) from netdata_webhook_proxy.notification";
-        crate::support::eventually("an empty queue", || (self.sql(count) == "0").then_some(()));
+        eventually("an empty queue", || (self.sql(count) == "0").then_some(()));
     }
 
     /// The transitions of `node` that the application has received, each of them once.

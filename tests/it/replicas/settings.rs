@@ -33,6 +33,14 @@ fn a_url_that_is_wrong_is_explained_without_being_shown() {
             "postgres://u:s3cret@db.example/q?sslmode=disable",
             "verify-full",
         ),
+        (
+            "postgres://u:s3cret@db.example/q?sslmode=allow",
+            "verify-full",
+        ),
+        (
+            "postgres://u:s3cret@db.example/q?sslmode=prefer",
+            "verify-full",
+        ),
         ("mysql://u:s3cret@db.example/q", "postgres://"),
     ] {
         fs::write(&file, url).unwrap();

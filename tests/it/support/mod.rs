@@ -16,6 +16,7 @@ mod load;
 mod machine;
 mod misconfigured_server;
 mod name_server;
+mod network;
 mod origin;
 mod other_user;
 mod pages;
@@ -48,6 +49,7 @@ pub(crate) use load::Load;
 pub(crate) use machine::{Machine, succeed};
 pub(crate) use misconfigured_server::{MisconfiguredServer, Seen};
 pub(crate) use name_server::{NameServer, Records};
+pub(crate) use network::{Cable, Network};
 pub(crate) use origin::{Origin, Received, Reply, free_address};
 pub(crate) use other_user::{OTHER_USER, as_other_user, give, is_root};
 pub(crate) use pages::{

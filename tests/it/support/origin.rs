@@ -135,7 +135,12 @@ impl Origin {
         Self::listen(Ipv4Addr::LOCALHOST, None)
     }
 
-    /// The same, taking what clients and other proxies say, HTTP/1.0 and `Connection: close`
+    /// One at an address of this machine.
+    pub(crate) fn spawn_at(address: Ipv4Addr) -> Self {
+        Self::listen(address, None)
+    }
+
+    /// This one, taking what clients and other proxies say, HTTP/1.0 and `Connection: close`
     /// included. The others end their test with what a strict application would not take.
     pub(crate) fn lenient(self) -> Self {
         self.state.is_lenient.store(true, Ordering::SeqCst);

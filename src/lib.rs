@@ -28,6 +28,8 @@
 //!  http        HTTP messages as bytes: framing, heads, bodies, paths, header classes
 //!  config      a TOML file becomes a checked Config
 //!  tls         server-side TLS: certificate (files or ACME), trust, handshake refusals
+//!  term        who acts, of several processes: a lease by clocks that are not compared
+//!  database    a PostgreSQL database that several machines share
 //!  upstream    connections and exchanges with application servers: groups, health, pool
 //!  delivery    verified notifications that wait: the store, the order, the attempts
 //!  telemetry   logs, metrics, history, and the admin listener that shows them
@@ -80,6 +82,8 @@ mod auth;
 pub mod commands;
 mod config;
 #[cfg(feature = "server")]
+mod database;
+#[cfg(feature = "server")]
 mod delivery;
 mod http;
 pub mod manual;
@@ -89,6 +93,8 @@ mod sanitize;
 #[cfg(feature = "server")]
 mod server;
 mod telemetry;
+#[cfg(feature = "server")]
+mod term;
 mod tls;
 #[cfg(feature = "server")]
 mod upstream;

@@ -298,17 +298,17 @@ fn check(arguments: &check::CheckArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return explain_config(&error),
     };
-    for error in &loaded.errors {
-        complain("error", error);
-    }
-    for warning in loaded.warnings.iter().chain(&check::warnings(&loaded)) {
+    let found = check::look_around(&loaded);
+    let errors: Vec<_> = loaded.errors.iter().chain(&found.errors).collect();
+    errors.iter().for_each(|error| complain("error", error));
+    for warning in loaded.warnings.iter().chain(&found.warnings) {
         complain("warning", warning);
     }
-    let code = match loaded.errors.is_empty() {
+    let code = match errors.is_empty() {
         true => SUCCESS,
         false => USAGE,
     };
-    let summary = check::describe(&loaded.config);
+    let summary = check::describe(&loaded.config) + &found.summary;
     print(check::render(&summary, Terminal::stdout()), code)
 }
 

@@ -1,5 +1,6 @@
 //! `tls.acme`: the server's certificate comes from a certificate authority by ACME (RFC 8555).
 
+use super::database_source::DatabaseSource;
 use crate::auth::secret::Secret;
 use rustls::pki_types::{CertificateDer, DnsName};
 use std::env;
@@ -31,8 +32,26 @@ pub struct Acme {
     pub profile: Option<String>,
     /// The account at the authority that exists already.
     pub eab: Option<ExternalAccount>,
-    /// The folder of account, orders and certificates.
-    pub state: PathBuf,
+    /// The place of account, orders and certificates.
+    pub state: AcmeState,
+}
+
+/// The place where the state of ACME is kept, private keys included.
+#[derive(Clone, Debug)]
+pub enum AcmeState {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// The database of the queue, which several machines share.
+    Database(DatabaseSource),
+}
+
+impl fmt::Display for AcmeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Database(_) => f.write_str("the database of the queue"),
+        }
+    }
 }
 
 /// The credentials of an account that an authority handed out (RFC 8555, section 7.3.4).

@@ -32,7 +32,7 @@ mod stamp;
 mod upgrade_socket;
 mod upstream;
 
-pub(crate) use acme::{Acme, Domain, ExternalAccount};
+pub(crate) use acme::{Acme, AcmeState, Domain, ExternalAccount};
 pub(crate) use authorities::fault as authority_fault;
 #[cfg(feature = "server")]
 pub(crate) use database_source::DatabaseSource;
@@ -170,7 +170,7 @@ impl Tls {
                 "for {}, by ACME from {}, kept in {}",
                 acme.names(),
                 acme.directory,
-                acme.state.display()
+                acme.state
             )),
         }
     }

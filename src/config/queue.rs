@@ -27,6 +27,16 @@ pub enum QueuePlace {
     Database(DatabaseSource),
 }
 
+impl QueuePlace {
+    /// Returns where the URL of the database is kept, if it is one.
+    pub(crate) fn database(&self) -> Option<&DatabaseSource> {
+        match self {
+            Self::File(_) => None,
+            Self::Database(source) => Some(source),
+        }
+    }
+}
+
 /// The way in which the notifications of a route reach its application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeliveryMode {

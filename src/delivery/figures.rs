@@ -3,6 +3,7 @@
 use super::order::RouteState;
 use super::receipt::StoreReason;
 use super::store::{ParkedCount, Parking};
+use super::survey::{Deliverer, Hazard, Survey};
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) struct Figures {
     bytes: IntGauge,
     max_bytes: IntGauge,
     delivering: IntGauge,
+    hazards: IntGaugeVec,
     commit_duration: Histogram,
     /// The number of parked notifications of each route and for each reason, when they were last
     /// counted.
@@ -41,6 +43,8 @@ pub(crate) struct Figures {
     problem: Mutex<Option<String>>,
     /// The path of a damaged file that was set aside.
     damaged: Mutex<Option<PathBuf>>,
+    /// The last look at a store that machines share.
+    survey: Mutex<Option<Survey>>,
 }
 
 fn opts(name: &str, help: &str) -> Opts {
@@ -71,6 +75,10 @@ impl Figures {
             "queue_oldest_timestamp_seconds",
             "When the oldest notification that waits came; 0 if none does.",
         );
+        let hazards = opts(
+            "queue_hazard",
+            "1 if this endangers a queue that machines share.",
+        );
         let figures = Self {
             stored: counters(
                 "queue_stored_total",
@@ -100,12 +108,14 @@ impl Figures {
                 "queue_delivering",
                 "1 if this process delivers what is in the queue.",
             ),
+            hazards: IntGaugeVec::new(hazards, &["hazard"]).expect("the metric is valid"),
             commit_duration: Histogram::with_opts(duration).expect("the metric is valid"),
             parked_now: Mutex::default(),
             waiting: Mutex::default(),
             errors: Mutex::default(),
             problem: Mutex::default(),
             damaged: Mutex::default(),
+            survey: Mutex::default(),
         };
         figures.set_max_size(max_size);
         figures
@@ -141,6 +151,7 @@ impl Figures {
             Box::new(self.bytes.clone()),
             Box::new(self.max_bytes.clone()),
             Box::new(self.delivering.clone()),
+            Box::new(self.hazards.clone()),
             Box::new(self.commit_duration.clone()),
         ]
     }
@@ -159,6 +170,40 @@ impl Figures {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Creates the series of a queue that machines share.
+    pub(super) fn share(&self) {
+        for hazard in Hazard::ALL {
+            self.hazards.with_label_values(&[hazard]);
+        }
+    }
+
+    /// Records what was seen of a store that machines share; nothing, if it could not be asked.
+    pub(super) fn set_survey(&self, survey: Option<Survey>) {
+        let hazards = survey.as_ref().map_or(&[][..], |survey| &survey.hazards);
+        for word in Hazard::ALL {
+            let is_there = hazards.iter().any(|hazard| hazard.as_str() == word);
+            self.hazards.with_label_values(&[word]).set(is_there.into());
+        }
+        if let Some(survey) = &survey {
+            self.bytes.set(survey.bytes);
+        }
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = survey;
+    }
+
+    /// Returns the process that delivers from a store that machines share, if it is known.
+    pub(crate) fn deliverer(&self) -> Option<Deliverer> {
+        let survey = self.survey.lock().unwrap_or_else(PoisonError::into_inner);
+        survey.as_ref()?.deliverer.clone()
+    }
+
+    /// Returns what endangers a store that machines share.
+    pub(crate) fn hazards(&self) -> Vec<Hazard> {
+        let survey = self.survey.lock().unwrap_or_else(PoisonError::into_inner);
+        survey
+            .as_ref()
+            .map_or_else(Vec::new, |survey| survey.hazards.clone())
     }
 
     /// Returns `true` if this process delivers what is stored.

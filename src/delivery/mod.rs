@@ -18,8 +18,8 @@ mod reach;
 mod receipt;
 mod reports;
 mod store;
+mod survey;
 mod tenure;
-mod term;
 mod witness;
 
 pub(crate) use attempt::{FailedAttempt, judge};
@@ -32,9 +32,11 @@ pub(crate) use order::{Moment, RouteState};
 pub(crate) use receipt::{Content, NotStored, Receipt, StoreReason, Way};
 pub(crate) use store::sqlite::file::OpenError;
 pub(crate) use store::{Listed, ParkedCount, StoreError};
+pub(crate) use survey::{Deliverer, Hazard};
 pub(crate) use witness::Witness;
 
 use crate::config::{Config, DeliveryMode, QueuePlace, QueueSettings, Route};
+use crate::term::Tenure;
 use crate::upstream::Upstream;
 use crate::webhook::signer::Signer;
 use arc_swap::ArcSwap;
@@ -48,7 +50,6 @@ use std::time::SystemTime;
 use store::postgres::PostgresStore;
 use store::sqlite::{Opened, SqliteStore};
 use store::{Settlement, Store};
-use term::Tenure;
 use tokio_util::task::TaskTracker;
 
 /// The applications that stored notifications are for, by the path of their route.
@@ -87,6 +88,9 @@ impl Delivery {
         tasks: TaskTracker,
     ) -> Result<Arc<Self>, OpenError> {
         let figures = Arc::new(Figures::new(settings.max_size));
+        if settings.place.database().is_some() {
+            figures.share();
+        }
         let reports = Arc::new(Reports::new(figures.clone()));
         let store: Arc<dyn Store> = match &settings.place {
             QueuePlace::File(path) => open_file(path, settings.max_size, &reports, &figures)?,
@@ -119,6 +123,8 @@ impl Delivery {
             self.figures.set_max_size(settings.max_size);
             self.settings.store(Arc::new(settings.clone()));
         }
+        self.store
+            .set_routes(survey::digest_of(destinations.keys().map(|route| &**route)));
         self.destinations.store(Arc::new(destinations));
         self.modes.store(Arc::new(Modes::of(config)));
         let stores = |route: &&Route| route.delivery != DeliveryMode::Direct;

@@ -7,9 +7,11 @@ use super::order::{Moment, Spot, Verdict};
 use super::store::{
     End, Fetched, Listed, Parking, Seen, Settlement, StoreError, StoredMessage, Term,
 };
-use super::{Delivery, reports, term};
+use super::{Delivery, reports};
+use crate::term;
 use crate::upstream::exchange;
 use pingora::server::ShutdownWatch;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
@@ -23,16 +25,18 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// The interval at which ends of attempts are recorded again that could not be.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
-/// The interval at which a process that does not deliver counts what waits: all of it is read.
-const COUNT_AGAIN: Duration = Duration::from_secs(10);
+/// The interval at which a process that does not deliver counts what waits, from a store with little
+/// to one with much. All of it is read: that takes a fiftieth of the time.
+const COUNT_AGAIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+const COUNT_SHARE: u32 = 50;
 
 /// What the pump remembers between two looks.
 #[derive(Default)]
 pub(super) struct PumpState {
     seen: Seen,
     recorded_again: Option<Instant>,
-    /// The time when the notifications of another process were counted.
-    counted: Option<Instant>,
+    /// The time when the notifications of another process are counted again.
+    count_at: Option<Instant>,
     /// The last change of operators of which the witness has been told what it deleted.
     commands_told: Option<i64>,
 }
@@ -48,6 +52,7 @@ impl Delivery {
     pub(crate) async fn run(self: &Arc<Self>, mut draining: ShutdownWatch) {
         tokio::select! {
             () = self.pump() => {}
+            () = self.watch() => {}
             _ = draining.wait_for(|has_begun| *has_begun) => {}
         }
         if self.store.is_shared() {
@@ -148,12 +153,14 @@ impl Delivery {
 
     /// Counts what waits for the process that delivers, from time to time: here, nothing else knows.
     async fn count_waiting(&self, state: &mut PumpState) -> Result<(), StoreError> {
-        let is_early = |last: Instant| last.elapsed() < COUNT_AGAIN;
-        if !state.counted.is_some_and(is_early) {
+        let begun = Instant::now();
+        if state.count_at.is_none_or(|at| begun >= at) {
             let counts = self.store.counts().await?;
             self.desk.set_elsewhere(counts.waiting);
             self.figures.set_parked(&counts.parked);
-            state.counted = Some(Instant::now());
+            let pause = begun.elapsed() * COUNT_SHARE;
+            let pause = pause.clamp(*COUNT_AGAIN.start(), *COUNT_AGAIN.end());
+            state.count_at = Some(Instant::now() + pause);
         }
         Ok(())
     }

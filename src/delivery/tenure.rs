@@ -4,8 +4,8 @@
 use super::order::Moment;
 use super::pump::PumpState;
 use super::store::{Holder, StoreError, Term, TermStep};
-use super::term::{self, Tenure};
 use super::{Delivery, reports};
+use crate::term::{self, Tenure};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{MutexGuard, PoisonError};

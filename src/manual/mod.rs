@@ -12,11 +12,13 @@ macro_rules! pages {
         $(
             #[doc = "\
                 [acme]: crate::manual::acme\n\
+                [acme#several-machines]: crate::manual::acme#several-machines\n\
                 [applications#act-once]: crate::manual::applications#act-once\n\
                 [applications#identity-headers]: crate::manual::applications#identity-headers\n\
                 [applications#origin-headers]: crate::manual::applications#origin-headers\n\
                 [applications#signatures]: crate::manual::applications#signatures\n\
                 [applications#what-your-application-gets]: crate::manual::applications#what-your-application-gets\n\
+                [benchmarks]: crate::manual::benchmarks\n\
                 [configuration#ambiguous-paths]: crate::manual::configuration#ambiguous-paths\n\
                 [configuration#bodies]: crate::manual::configuration#bodies\n\
                 [configuration#check-it-first]: crate::manual::configuration#check-it-first\n\
@@ -40,6 +42,7 @@ macro_rules! pages {
                 [operating#upgrade-and-rollback]: crate::manual::operating#upgrade-and-rollback\n\
                 [security#forged-certificates]: crate::manual::security#forged-certificates\n\
                 [replicas]: crate::manual::replicas\n\
+                [replicas#what-endangers-it]: crate::manual::replicas#what-endangers-it\n\
                 [send]: crate::manual::send\n\
                 [send#make-a-client-certificate]: crate::manual::send#make-a-client-certificate\n\
                 [troubleshooting#a-challenge-by-hand]: crate::manual::troubleshooting#a-challenge-by-hand\n\

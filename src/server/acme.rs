@@ -1,12 +1,13 @@
-//! Certificates by ACME in a running process: the folder is followed, and one of the processes that
+//! Certificates by ACME in a running process: the store is followed, and one of the processes that
 //! share it orders.
 
 use super::systemd;
 use crate::config::{Acme, Config, Domain};
+use crate::database::open_acme;
 use crate::telemetry::Monitor;
 use crate::tls::PresentedCertificate;
 use crate::tls::acme::{
-    AcmeClient, Answer, Answers, Folder, Follower, Lock, Next, Obstacles, Orders, Store, unix_now,
+    AcmeClient, Answer, Answers, Follower, Lock, Next, Obstacles, Orders, Store, unix_now,
 };
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
@@ -59,12 +60,11 @@ impl AcmeSetup {
         let Some(acme) = config.acme() else {
             return Ok(None);
         };
-        let folder = Folder::open(&acme.state)
-            .map_err(|error| format!("the state of tls.acme cannot be kept: {error}"))?;
+        let (store, is_transient) = open_acme(acme)?;
         Ok(Some(Self {
             acme: acme.clone(),
-            is_transient: folder.is_transient(),
-            store: Arc::new(folder),
+            store,
+            is_transient,
         }))
     }
 
@@ -275,6 +275,7 @@ impl AcmeService {
                 let _ = setups.changed().await;
                 return;
             }
+            lock = lock.filter(|lock| !lock.is_lost());
             if lock.is_none() {
                 match orders.lock().await {
                     Ok(taken) => lock = taken,

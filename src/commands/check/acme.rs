@@ -1,7 +1,8 @@
 //! What may keep an authority from issuing a certificate. Nothing is ordered.
 
-use crate::config::{Loaded, Problem};
+use crate::config::{AcmeState, Loaded, Problem};
 use crate::tls::acme::Folder;
+use std::path::Path;
 
 /// The port that authorities connect to (RFC 8737, section 3).
 const PORT: u16 = 443;
@@ -12,7 +13,6 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
         return Vec::new();
     };
     let at = |path: &[&str], message| loaded.sources.problem_at(path, message);
-    let folder = Folder::at(&acme.state);
     let listeners = &loaded.config.listen.https;
     let is_elsewhere = !listeners.iter().any(|address| address.port() == PORT);
     let port = is_elsewhere.then(|| {
@@ -20,18 +20,28 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
             format!("authorities connect to port {PORT} alone: pass that port on to the listener");
         at(&["listen", "https"], message)
     });
+    let folder = match &acme.state {
+        AcmeState::Folder(path) => folder_faults(path),
+        AcmeState::Database(_) => Vec::new(),
+    };
+    let folder = folder
+        .into_iter()
+        .map(|message| at(&["tls", "acme", "state"], message));
+    port.into_iter().chain(folder).collect()
+}
+
+fn folder_faults(path: &Path) -> Vec<String> {
+    let folder = Folder::at(path);
     // Of another user, if this is run by root.
-    let fault = folder.fault().map(|fault| {
-        let message = format!("{fault}; or check it as the user of the service");
-        at(&["tls", "acme", "state"], message)
-    });
+    let fault = folder
+        .fault()
+        .map(|fault| format!("{fault}; or check it as the user of the service"));
     let transient = folder.is_transient().then(|| {
-        let message = format!(
+        format!(
             "{} is lost with the container or the machine's next start, and authorities issue few certificates a week: \
              put it on a volume",
-            acme.state.display()
-        );
-        at(&["tls", "acme", "state"], message)
+            path.display()
+        )
     });
-    [port, fault, transient].into_iter().flatten().collect()
+    [fault, transient].into_iter().flatten().collect()
 }

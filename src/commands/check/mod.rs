@@ -1,6 +1,7 @@
 //! `check`: a summary of a configuration, and the reachability of the servers it names.
 
 mod acme;
+mod database;
 mod queue;
 mod reachability;
 mod summary;
@@ -40,10 +41,21 @@ impl CheckArguments {
     }
 }
 
-/// Returns warnings that depend on the environment.
-pub(super) fn warnings(loaded: &Loaded) -> Vec<Problem> {
-    let mut warnings = acme::warnings(loaded);
+/// What depends on the environment.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) errors: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    /// Lines for the summary.
+    pub(super) summary: String,
+}
+
+/// Looks at the environment.
+pub(super) fn look_around(loaded: &Loaded) -> Findings {
+    let mut findings = database::findings(loaded);
+    let warnings = &mut findings.warnings;
+    warnings.extend(acme::warnings(loaded));
     warnings.extend(queue::warnings(loaded));
     warnings.extend(reachability::warnings(loaded));
-    warnings
+    findings
 }

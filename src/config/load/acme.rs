@@ -4,12 +4,11 @@ use super::Loader;
 use crate::auth::secret::Secret;
 use crate::config::acme::{LETS_ENCRYPT, MAX_DOMAINS, default_state};
 use crate::config::document::{Located, TableReader};
-use crate::config::{Acme, Domain, ExternalAccount};
+use crate::config::{Acme, AcmeState, DatabaseSource, Domain, ExternalAccount};
 use crate::config::{files, secret_source};
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
 use http::Uri;
 use rustls::pki_types::CertificateDer;
-use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// An example for messages.
@@ -19,8 +18,13 @@ pub(super) const EXAMPLE: &str = "{ domains = [\"hooks.example\"] }";
 const SHORT_LIVED: &str = "shortlived";
 
 impl Loader<'_> {
-    /// Reads the table. Returns `None` only if an error has been reported.
-    pub(super) fn acme(&self, table: &mut TableReader<'_>) -> Option<Acme> {
+    /// Reads the table. `database` is that of the queue. Returns `None` only if an error has been
+    /// reported.
+    pub(super) fn acme(
+        &self,
+        table: &mut TableReader<'_>,
+        database: Option<&DatabaseSource>,
+    ) -> Option<Acme> {
         let errors_before = table.document.count();
         let profile = table.string("profile").map(|profile| profile.value);
         let acme = Acme {
@@ -30,7 +34,7 @@ impl Loader<'_> {
             directory_ca: self.directory_ca(table),
             profile,
             eab: self.external_account(table),
-            state: self.state(table),
+            state: self.state(table, database),
         };
         (table.document.count() == errors_before).then_some(acme)
     }
@@ -72,9 +76,14 @@ impl Loader<'_> {
         })
     }
 
-    fn state(&self, table: &mut TableReader<'_>) -> PathBuf {
+    /// Where replicas share a database, they share the certificate in it, unless a folder is named.
+    fn state(&self, table: &mut TableReader<'_>, database: Option<&DatabaseSource>) -> AcmeState {
         let named = table.string("state").filter(|path| !path.value.is_empty());
-        named.map_or_else(default_state, |path| self.path_to_make(table, &path))
+        match (named, database) {
+            (Some(path), _) => AcmeState::Folder(self.path_to_make(table, &path)),
+            (None, Some(database)) => AcmeState::Database(database.clone()),
+            (None, None) => AcmeState::Folder(default_state()),
+        }
     }
 }
 
@@ -203,7 +212,7 @@ mod tests {
             "",
         )
         .unwrap();
-        assert_eq!(acme.state, Path::new("/conf/state"));
+        assert_eq!(acme.state.to_string(), "/conf/state");
         assert_eq!(acme.email.as_deref(), Some("a@b.example"));
     }
 

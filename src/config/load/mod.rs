@@ -22,7 +22,7 @@ use self::log::log;
 use super::document::{Document, Located, TableReader};
 use super::files;
 use super::stamp::Stamp;
-use super::{AdminSettings, Config, ConfigError, Problem, QueuePlace, Tls, Verify};
+use super::{AdminSettings, Config, ConfigError, DatabaseSource, Problem, QueuePlace, Tls, Verify};
 use admin::admin;
 use consistency::Sections;
 pub(super) use credentials::service_credentials;
@@ -153,7 +153,9 @@ impl Loader<'_> {
     fn config(&self, root: &mut TableReader<'_>) -> Option<Config> {
         let (listen, listeners) = root.table("listen", listen);
         let has_https = !listen.https.is_empty();
-        let (tls, verify) = self.tls_section(root, has_https);
+        let queue = self.queue(root);
+        let database = queue.as_ref().and_then(|queue| queue.place.database());
+        let (tls, verify) = self.tls_section(root, has_https, database);
         let server = root.table("server", |table| self.server(table));
         let (limits, max_buffered) = root.table("limits", |table| {
             (limits(table), table.location_of("max_buffered"))
@@ -161,7 +163,6 @@ impl Loader<'_> {
         let groups = self.upstreams(root);
         let routes = self.routes(root, verify, &groups);
         warn_of_large_bodies(root, routes.iter().flatten(), &limits, &max_buffered);
-        let queue = self.queue(root);
         demand_queue(root, routes.iter().flatten(), queue.is_some());
         let admin = root.table("admin", admin);
         let log = root.table("log", log);
@@ -191,7 +192,12 @@ impl Loader<'_> {
 
     /// Reads `[tls]`. Without an HTTPS listener, the section may be absent; if it is present, it is
     /// checked anyway.
-    fn tls_section(&self, root: &mut TableReader<'_>, has_https: bool) -> (Option<Tls>, Verify) {
+    fn tls_section(
+        &self,
+        root: &mut TableReader<'_>,
+        has_https: bool,
+        database: Option<&DatabaseSource>,
+    ) -> (Option<Tls>, Verify) {
         let location = root.location_of("tls");
         let mut verify = Verify::Off;
         let mut is_present = false;
@@ -202,7 +208,7 @@ impl Loader<'_> {
             }
             let client = table.table("client", |table| self.client_trust(table));
             verify = client.verify;
-            self.tls(table, client)
+            self.tls(table, client, database)
         });
         if has_https && !is_present {
             let message = "missing; an HTTPS listener needs certificate = \"fullchain.pem\" and private_key = \"…\", or acme = { domains = [\"hooks.example\"] }";

@@ -8,8 +8,8 @@ use crate::config::files;
 use crate::config::key_pair::{self, KeyPairError};
 use crate::config::lints;
 use crate::config::{
-    ClientTrust, CrlCoverage, NETDATA_COMMON_NAME, RevocationList, ServerCertificate, Tls,
-    TlsVersion, Verify,
+    ClientTrust, CrlCoverage, DatabaseSource, NETDATA_COMMON_NAME, RevocationList,
+    ServerCertificate, Tls, TlsVersion, Verify,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -33,10 +33,16 @@ const COVERAGE: [(&str, CrlCoverage); 2] =
     [("all", CrlCoverage::All), ("listed", CrlCoverage::Listed)];
 
 impl Loader<'_> {
-    /// Reads the section, except for `tls.client`, which has been read before.
-    pub(super) fn tls(&self, table: &mut TableReader<'_>, client: ClientTrust) -> Option<Tls> {
+    /// Reads the section, except for `tls.client`, which has been read before. `database` is that of
+    /// the queue.
+    pub(super) fn tls(
+        &self,
+        table: &mut TableReader<'_>,
+        client: ClientTrust,
+        database: Option<&DatabaseSource>,
+    ) -> Option<Tls> {
         let certificate = match table.names_any(&["acme"]) {
-            true => self.acme_certificate(table),
+            true => self.acme_certificate(table, database),
             false => self.file_certificate(table),
         };
         let min_version = table
@@ -49,7 +55,11 @@ impl Loader<'_> {
         })
     }
 
-    fn acme_certificate(&self, table: &mut TableReader<'_>) -> Option<ServerCertificate> {
+    fn acme_certificate(
+        &self,
+        table: &mut TableReader<'_>,
+        database: Option<&DatabaseSource>,
+    ) -> Option<ServerCertificate> {
         if table.names_any(&["certificate", "private_key"]) {
             table.complain(
                 "acme",
@@ -60,7 +70,10 @@ impl Loader<'_> {
         table.skip("private_key");
         let expected = format!("a table such as {}", acme::EXAMPLE);
         let acme = table.table_like("acme", &expected, |table| {
-            table.is_present().then(|| self.acme(table)).flatten()
+            table
+                .is_present()
+                .then(|| self.acme(table, database))
+                .flatten()
         });
         acme.map(Arc::new).map(ServerCertificate::Acme)
     }

@@ -18,8 +18,7 @@ use line::Line;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Milliseconds on a clock that never goes back.
-pub(crate) type Moment = u64;
+pub(crate) use crate::term::Moment;
 
 /// Names what must stay in order: a hash of it.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]

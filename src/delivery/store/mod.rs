@@ -10,6 +10,8 @@ pub(crate) mod sqlite;
 mod suite;
 
 use super::order::{Key, Place, Spot};
+use super::survey::Survey;
+pub(crate) use crate::term::{Beat, Holder, Term, TermStep};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -153,37 +155,6 @@ pub(crate) enum End {
     Parked(Parking),
 }
 
-/// The right to deliver, which one process has at a time. That of a later holder is higher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Term(pub(crate) i64);
-
-/// The last thing that the holder of a term has said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Beat {
-    pub(crate) term: Term,
-    pub(crate) count: i64,
-}
-
-/// A step of a process that delivers, or would.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TermStep {
-    /// Takes the term if it is free, or if its holder has said nothing since this beat.
-    Take { lapsed: Option<Beat> },
-    /// Says that this process still delivers.
-    Beat(Term),
-    /// Gives the term up.
-    Resign(Term),
-}
-
-/// The process that has the term.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// This process.
-    Here(Term),
-    /// Another one, which has said so last with this beat, or none.
-    Elsewhere(Option<Beat>),
-}
-
 /// The answer to the question whether a notification may be tried directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -288,6 +259,9 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Sets the limit of the size, in bytes.
     fn set_max_size(&self, max_size: u64);
 
+    /// Sets what other processes compare to see whether they have the same routes.
+    fn set_routes(&self, _: String) {}
+
     /// Stores notifications durably. Returns the result of each.
     async fn store(&self, batch: Vec<NewNotification>) -> Vec<Result<Stored, StoreError>>;
 
@@ -310,6 +284,11 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
 
     /// Returns the numbers of notifications, for a process that does not deliver them.
     async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Looks at what any process may know, where machines share the store.
+    async fn survey(&self) -> Result<Option<Survey>, StoreError> {
+        Ok(None)
+    }
 
     /// Returns those of `ids` that are in the store.
     async fn present(&self, ids: Vec<i64>) -> Result<Vec<i64>, StoreError>;

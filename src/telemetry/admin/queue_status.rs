@@ -2,7 +2,7 @@
 
 use super::health::{LONG, Level};
 use super::status::rfc3339;
-use crate::delivery::{Delivery, ParkedCount, RouteState};
+use crate::delivery::{Deliverer, Delivery, ParkedCount, RouteState};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) struct QueueStatus {
     /// This process delivers them. Otherwise another one does, which knows more about them.
     pub(super) delivering: bool,
+    /// Machines share it.
+    pub(super) shared: bool,
+    /// The process that delivers, where machines share the queue.
+    pub(super) deliverer: Option<DelivererStatus>,
     pub(super) bytes: i64,
     pub(super) max_bytes: i64,
     /// The reason why nothing can be stored.
@@ -19,6 +23,16 @@ pub(super) struct QueueStatus {
     pub(super) damaged: Option<String>,
     pub(super) routes: Vec<WaitingRoute>,
     pub(super) parked: Vec<ParkedRoute>,
+}
+
+/// The process that delivers.
+#[derive(Serialize)]
+pub(super) struct DelivererStatus {
+    /// The machine, and the number of the process.
+    pub(super) name: String,
+    pub(super) term: i64,
+    /// When its term began, by the clock of the database.
+    pub(super) since: String,
 }
 
 /// The notifications of a route that wait.
@@ -69,12 +83,24 @@ impl QueueStatus {
         });
         Self {
             delivering: figures.is_delivering(),
+            shared: delivery.is_shared(),
+            deliverer: figures.deliverer().map(DelivererStatus::of),
             bytes,
             max_bytes,
             problem: figures.problem(),
             damaged: figures.damaged().map(|path| path.display().to_string()),
             routes: routes.collect(),
             parked: figures.parked().into_iter().map(ParkedRoute::of).collect(),
+        }
+    }
+}
+
+impl DelivererStatus {
+    fn of(deliverer: Deliverer) -> Self {
+        Self {
+            since: rfc3339(deliverer.since()),
+            term: deliverer.term.0,
+            name: deliverer.name,
         }
     }
 }

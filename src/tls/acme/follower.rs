@@ -69,8 +69,9 @@ impl Follower {
     }
 
     async fn read(&mut self, now: i64) -> io::Result<Option<Issued>> {
-        self.answer(now).await?;
-        let file = self.store.get(&self.names.certificate()).await?;
+        let mut values = self.values().await?;
+        let file = values.pop().flatten();
+        self.answer(values, now);
         if file == self.seen {
             return Ok(None);
         }
@@ -114,14 +115,21 @@ impl Follower {
         Ok(file.and_then(|file| Issued::read(&file).ok()))
     }
 
-    /// Answers the validations that are pending.
-    async fn answer(&self, now: i64) -> io::Result<()> {
+    /// Returns the record of the validation of each name, and the certificate. Only names that are
+    /// configured count, whatever else may be in the store.
+    async fn values(&self) -> io::Result<Vec<Option<Vec<u8>>>> {
+        let domains = self.acme.domains.iter();
+        let validations = domains.map(|domain| records::validation(&domain.to_string()));
+        let names: Vec<_> = validations.chain([self.names.certificate()]).collect();
+        self.store.get_all(&names).await
+    }
+
+    /// Answers the validations that are pending, of which these are the records.
+    fn answer(&self, records: Vec<Option<Vec<u8>>>, now: i64) {
         let mut answers = HashMap::new();
         let mut has_changed = false;
-        // Only of names that are configured, whatever else may be in the store.
-        for domain in &self.acme.domains {
-            let name = records::validation(&domain.to_string());
-            let record: Option<ValidationRecord> = parse(self.store.get(&name).await?);
+        for (domain, record) in self.acme.domains.iter().zip(records) {
+            let record: Option<ValidationRecord> = parse(record);
             let Some(record) = record.filter(|record| record.until > now) else {
                 continue;
             };
@@ -149,15 +157,14 @@ impl Follower {
         if has_changed || answers.len() != self.answers.count() {
             self.answers.replace(answers);
         }
-        Ok(())
     }
 
     /// Returns the state for the operator.
     pub(crate) async fn status(&self, is_transient: bool) -> AcmeStatus {
-        let history: Option<History> =
-            parse(self.store.get(&self.names.history()).await.ok().flatten());
-        let renewal: Option<RenewalRecord> =
-            parse(self.store.get(&self.names.renewal()).await.ok().flatten());
+        let names = [self.names.renewal(), self.names.history()];
+        let mut values = self.store.get_all(&names).await.unwrap_or_default();
+        let history: Option<History> = parse(values.pop().flatten());
+        let renewal: Option<RenewalRecord> = parse(values.pop().flatten());
         let history = history.unwrap_or_default();
         AcmeStatus {
             names: self.acme.names(),
@@ -182,7 +189,7 @@ fn parse<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Domain;
+    use crate::config::{AcmeState, Domain};
     use crate::tls::acme::Folder;
 
     const NOW: i64 = 1_800_000_000;
@@ -214,7 +221,7 @@ mod tests {
             directory_ca: Vec::new(),
             profile: None,
             eab: None,
-            state: state.path().to_owned(),
+            state: AcmeState::Folder(state.path().to_owned()),
         };
         let answers = Answers::default();
         let mut follower = Follower::new(

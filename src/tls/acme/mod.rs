@@ -6,7 +6,7 @@
 //!   │  └ client   … over HTTP (`http`), with deadlines
 //!   ├ schedule    when to renew, and how long to wait after a failure
 //!   ├ records     what is written down
-//!   └ store       where: a folder
+//!   └ store       where: a folder, or what else there is for several machines
 //!  follower   presents what the store holds: the certificate, and answers to validations
 //!   ├ issued      a chain that fits its key and names
 //!   └ answer      the certificate that answers a validation
@@ -47,6 +47,6 @@ pub(crate) use orders::{AcmeEvent, Next, Obstacles, Orders, unix_now};
 #[cfg(test)]
 pub(crate) use records::ProblemRecord;
 pub(crate) use records::{AcmeStatus, account_url};
-pub(crate) use store::{Folder, Lock, Store, open_existing};
+pub(crate) use store::{Folder, Held, Lock, Store};
 pub(crate) use trial::{Trial, TrialAnswer};
 pub(crate) use unread::UnreadCertificate;

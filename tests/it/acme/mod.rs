@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const ALERT: &str = "{\"alert\":\"x\"}";
+pub(crate) const ALERT: &str = "{\"alert\":\"x\"}";
 
 const FILES: &str = "certificate = \"server.pem\"\nprivate_key = \"server.key\"";
 

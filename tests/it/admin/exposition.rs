@@ -50,7 +50,7 @@ const PROCESS: [&str; 7] = [
 ];
 
 /// Those of a queue, where there is one.
-const QUEUE_METRICS: [&str; 10] = [
+const QUEUE_METRICS: [&str; 11] = [
     "queue_messages",
     "queue_bytes",
     "queue_max_bytes",
@@ -61,6 +61,7 @@ const QUEUE_METRICS: [&str; 10] = [
     "queue_dropped_total",
     "queue_commit_duration_seconds",
     "queue_delivering",
+    "queue_hazard",
 ];
 
 #[test]
@@ -230,7 +231,9 @@ fn each_alarm_of_netdata_has_what_an_agent_wants_of_it() {
         }
         for label in rest.split("${label:").skip(1) {
             let label = label.split('}').next().unwrap();
-            let known = ["route", "kind", "reason", "which", "server", "upstream"];
+            let known = [
+                "route", "kind", "reason", "which", "server", "upstream", "hazard",
+            ];
             assert!(known.contains(&label), "{name}: {label}");
         }
     }

@@ -1,5 +1,7 @@
 //! Several replicas with one queue in PostgreSQL: one delivers, all store, and none is missed.
 
+mod acme;
+mod check;
 mod commands;
 mod crashes;
 mod cuts;
@@ -10,6 +12,7 @@ mod judge;
 mod late;
 mod order;
 mod pooler;
+mod seen;
 mod settings;
 mod standby;
 mod tls;
@@ -22,7 +25,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// The server of all tests that do not stop it: each has a database of its own.
-fn server() -> Option<&'static Server> {
+pub(crate) fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(Server::start).as_ref()
 }

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-struct Pooler {
+pub(super) struct Pooler {
     process: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Pooler {
-    fn before(socket: &str) -> Option<Self> {
+    pub(super) fn before(socket: &str) -> Option<Self> {
         let program = PathBuf::from("/usr/sbin/pgbouncer");
         if !program.exists() {
             assert!(

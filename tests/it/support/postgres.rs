@@ -223,6 +223,11 @@ impl Server {
         asked.is_ok_and(|status| status.success())
     }
 
+    /// Returns the path of a program of PostgreSQL.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// Returns the directory of its socket.
     pub(crate) fn directory(&self) -> String {
         self.directory.display().to_string()

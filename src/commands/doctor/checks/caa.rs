@@ -3,7 +3,8 @@
 use crate::commands::doctor::dns::{NameServers, Property};
 use crate::commands::doctor::finding::{Check, CheckFinding};
 use crate::config::{Acme, Domain};
-use crate::tls::acme::{Directory, account_url, open_existing};
+use crate::database::open_existing_acme;
+use crate::tls::acme::{Directory, account_url};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -33,7 +34,7 @@ pub(in crate::commands::doctor) async fn check(
     if directory.caa_identities.is_empty() {
         return CHECK.skip("the authority does not say by which name CAA records allow it");
     }
-    let account = match open_existing(acme) {
+    let account = match open_existing_acme(acme) {
         Ok(store) => account_url(&*store, acme).await,
         Err(_) => None,
     };

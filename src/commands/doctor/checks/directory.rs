@@ -52,7 +52,7 @@ fn other_profile(offered: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::commands::doctor::finding::FindingLevel;
-    use crate::config::{Domain, ExternalAccount};
+    use crate::config::{AcmeState, Domain, ExternalAccount};
     use crate::tls::acme::ClockSkew;
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
                 key_id: "x".into(),
                 key: crate::auth::secret::Secret::new(vec![1]),
             }),
-            state: "/nowhere".into(),
+            state: AcmeState::Folder("/nowhere".into()),
         };
         let directory = |profiles: &[&str], needs_external_account, skew| {
             Ok(Directory {

@@ -3,7 +3,8 @@
 use super::validator::{Miss, validate};
 use crate::commands::doctor::finding::{Check, CheckFinding, FindingLevel};
 use crate::config::{Acme, Domain};
-use crate::tls::acme::{Trial, open_existing, unix_now};
+use crate::database::open_existing_acme;
+use crate::tls::acme::{Trial, unix_now};
 use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
@@ -45,7 +46,7 @@ async fn check_domain(
         let text = format!("{domain} cannot be resolved: {error}");
         CHECK.fail(text, "add an A or AAAA record, which authorities look up")
     })?;
-    let store = open_existing(acme).map_err(|error| CHECK.skip(error))?;
+    let store = open_existing_acme(acme).map_err(|error| CHECK.skip(error))?;
     let trial = Trial::begin(store, domain, unix_now())
         .await
         .map_err(|error| CHECK.skip(error))?;

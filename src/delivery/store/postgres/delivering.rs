@@ -1,9 +1,7 @@
 //! What the replica that delivers does with what is stored.
 
-use super::fault::Fault;
-use super::rows::{self, get};
-use super::session::Parameter;
-use super::{READ, Shared, statements};
+use super::{READ, Shared, rows, statements};
+use crate::database::{Fault, Parameter, get};
 use crate::delivery::order::{Key, Place, Spot};
 use crate::delivery::store::{
     Beat, Counts, End, Fetched, Holder, Listed, ParkedCount, Reading, Rerouted, Seen, Settlement,
@@ -51,7 +49,12 @@ impl Shared {
             }
             TermStep::Beat(term) => {
                 let change = self.change.swap(0, Ordering::AcqRel);
-                let parameters: [Parameter<'_>; _] = [(&term.0, Type::INT8), (&change, Type::INT8)];
+                let summary = self.summary(term.0);
+                let parameters: [Parameter<'_>; _] = [
+                    (&term.0, Type::INT8),
+                    (&change, Type::INT8),
+                    (&summary, Type::TEXT),
+                ];
                 let beaten = self.deliver(statements::BEAT, &parameters).await;
                 beaten
                     .inspect_err(|_| {

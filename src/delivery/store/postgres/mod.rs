@@ -5,15 +5,12 @@
 //! delivers, and one answers questions.
 
 mod delivering;
-mod fault;
 #[cfg(feature = "cli")]
 pub(in crate::delivery) mod operator;
 mod rows;
-mod session;
-mod shape;
 mod statements;
 mod storing;
-mod tls;
+mod surveying;
 
 #[cfg(test)]
 mod tests;
@@ -23,16 +20,16 @@ use super::{
     Settlement, Store, StoreError, Stored, Term, TermStep, Totals,
 };
 use crate::config::DatabaseSource;
+use crate::database::{Database, Fault, Parameter, Session, get, process_name};
 use crate::delivery::order::Spot;
+use crate::delivery::survey::Survey;
 use async_trait::async_trait;
-use fault::Fault;
 use futures_util::future::join_all;
-use rows::get;
-use session::{Database, Parameter, Session};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use storing::Item;
+use surveying::Horizon;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::Type;
@@ -67,6 +64,9 @@ struct Shared {
     change: AtomicI64,
     observer: Arc<dyn Observer>,
     troubles: Mutex<Troubles>,
+    /// What others compare to see whether they have the same routes.
+    routes: Mutex<String>,
+    horizon: Mutex<Horizon>,
 }
 
 /// The faults of the connections that store and deliver.
@@ -110,7 +110,7 @@ impl PostgresStore {
             .map_err(|error| error.to_string())?;
         let database = Arc::new(Database::new(source));
         let shared = Arc::new(Shared {
-            holder: holder(),
+            holder: process_name(),
             storing: Session::new(&database, "store"),
             delivering: Session::new(&database, "deliver"),
             asking: Session::new(&database, "ask"),
@@ -119,6 +119,8 @@ impl PostgresStore {
             change: AtomicI64::new(0),
             observer,
             troubles: Mutex::default(),
+            routes: Mutex::default(),
+            horizon: Mutex::default(),
         });
         let (items, receiver) = mpsc::channel(CAPACITY);
         runtime.spawn(storing::run(shared.clone(), receiver));
@@ -164,13 +166,6 @@ impl PostgresStore {
         let result = done.map_err(|_| stopped())?;
         result.map_err(|fault| StoreError::Failed(fault.to_string()))
     }
-}
-
-/// Names this process: the machine and the number of the process.
-fn holder() -> String {
-    let system = rustix::system::uname();
-    let machine = system.nodename().to_string_lossy();
-    format!("{machine} {}", std::process::id())
 }
 
 /// Reports a notification that the database does not take.
@@ -222,6 +217,11 @@ impl Store for PostgresStore {
 
     fn set_max_size(&self, max_size: u64) {
         self.shared.max_size.store(max_size, Ordering::Relaxed);
+    }
+
+    fn set_routes(&self, digest: String) {
+        let routes = self.shared.routes.lock();
+        *routes.unwrap_or_else(PoisonError::into_inner) = digest;
     }
 
     async fn store(&self, batch: Vec<NewNotification>) -> Vec<Result<Stored, StoreError>> {
@@ -283,6 +283,11 @@ impl Store for PostgresStore {
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.run(|shared| async move { shared.counts().await })
             .await
+    }
+
+    async fn survey(&self) -> Result<Option<Survey>, StoreError> {
+        let survey = self.run(|shared| async move { shared.survey().await });
+        survey.await.map(Some)
     }
 
     async fn present(&self, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {

@@ -1,9 +1,8 @@
 //! What an operator does with the queue in a database, beside running replicas or without one.
 
-use super::fault::Fault;
-use super::rows::{self, COLUMNS, get};
-use super::session::{Database, Parameter, Session};
+use super::rows::{self, COLUMNS};
 use crate::config::DatabaseSource;
+use crate::database::{Database, Fault, Parameter, Session, get};
 use crate::delivery::operator::{Filter, Found, Operator, OperatorError};
 use crate::delivery::store::{Listed, Parking};
 use std::sync::Arc;

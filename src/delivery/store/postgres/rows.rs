@@ -1,17 +1,11 @@
 //! Reads rows of the database.
 
 use super::super::Listed;
-use super::fault::Fault;
+use crate::database::{Fault, get};
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
 
 /// The columns of [`Listed`], of the table `n`.
 pub(super) const COLUMNS: &str = "n.id, n.route, n.received, n.attempts, n.last_error, n.next_try, n.parked, n.about, n.idempotency, octet_length(n.message) - n.head";
-
-/// Returns a column.
-pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, Fault> {
-    row.try_get(at).map_err(|error| Fault::of(&error))
-}
 
 /// Reads a row that begins with [`COLUMNS`].
 pub(super) fn listed(row: &Row) -> Result<Listed, Fault> {

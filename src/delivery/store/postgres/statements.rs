@@ -16,7 +16,7 @@ pub(super) const TAKE: &str = "with taken as (
     where not exists (select from taken)";
 
 pub(super) const BEAT: &str = "with beaten as (
-    update netdata_webhook_proxy.deliverer set beat = beat + 1, bytes = bytes + $2
+    update netdata_webhook_proxy.deliverer set beat = beat + 1, bytes = bytes + $2, summary = $3
     where term = $1 and holder is not null returning term)
   select true, term, 0::bigint from beaten
   union all select false, term, beat from netdata_webhook_proxy.deliverer

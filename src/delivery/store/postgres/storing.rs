@@ -6,9 +6,8 @@
 
 use super::super::{Listed, NewNotification, StoreError, Stored};
 use super::Shared;
-use super::fault::Fault;
 use super::rows;
-use super::session::Parameter;
+use crate::database::{Fault, Parameter, get};
 use crate::delivery::order::{Key, Place};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -282,8 +281,8 @@ async fn insert(shared: &Shared, batch: &[Item]) -> Result<Vec<Outcome>, Fault> 
 
 /// Returns what a row says about a notification that was sent.
 fn outcome(row: &Row, received: i64) -> Result<Outcome, Fault> {
-    let (id, rank): (Option<i64>, Option<i64>) = (rows::get(row, 0)?, rows::get(row, 1)?);
-    let (repeats, has_room): (bool, bool) = (rows::get(row, 2)?, rows::get(row, 3)?);
+    let (id, rank): (Option<i64>, Option<i64>) = (get(row, 0)?, get(row, 1)?);
+    let (repeats, has_room): (bool, bool) = (get(row, 2)?, get(row, 3)?);
     Ok(match (id, rank) {
         (Some(id), Some(rank)) => Outcome::Stored(Place { rank, id, received }),
         _ if repeats => Outcome::Repeats,

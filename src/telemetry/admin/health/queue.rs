@@ -1,7 +1,8 @@
 //! Judges the queue, and describes its problems with what to do about them.
 
 use super::{Level, StatusFinding};
-use crate::delivery::{Delivery, ParkedCount, RouteState};
+use crate::delivery::{Delivery, Hazard, ParkedCount, RouteState};
+use crate::sanitize::sanitize;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
     findings.extend(unwritable(delivery));
     findings.extend(figures.damaged().as_deref().map(damaged));
     findings.extend(nearly_full(size, limit));
+    findings.extend(figures.hazards().iter().map(endangered));
     for (route, state) in delivery.routes() {
         findings.extend(waiting(&route, &state, figures.is_delivering(), now));
     }
@@ -26,6 +28,27 @@ pub(super) fn queue_findings(delivery: &Delivery, now: SystemTime) -> Vec<Status
     findings.extend(without_route.iter().map(has_no_route));
     findings.extend(parked(others.iter().map(|parked| parked.count).sum()));
     findings
+}
+
+fn endangered(hazard: &Hazard) -> StatusFinding {
+    let text = match hazard {
+        Hazard::HeldHorizon { by, held } => format!(
+            "The database has kept what is deleted for {}, because of an old snapshot of {}: the queue's tables grow. End it.",
+            duration(*held),
+            sanitize(by)
+        ),
+        Hazard::Asynchronous => "A standby of the database is asynchronous: a failover loses acknowledged notifications. Set synchronous_standby_names.".into(),
+        Hazard::StandbyAway { waited } => format!(
+            "Commits have waited for a standby of the database for {}: nothing is stored until it is back, or synchronous_standby_names is changed.",
+            duration(*waited)
+        ),
+        Hazard::Configurations { deliverer } => format!(
+            "{} delivers, and has other routes than this process: what is stored here for another route is parked there.",
+            sanitize(deliverer)
+        ),
+        Hazard::NoDeliverer => "No process delivers what is in the queue.".into(),
+    };
+    finding(Level::Warning, text)
 }
 
 fn unwritable(delivery: &Delivery) -> Option<StatusFinding> {

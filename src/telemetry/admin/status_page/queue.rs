@@ -22,16 +22,13 @@ fn content(queue: &QueueStatus) -> Markup {
         h2 { "Queue" }
         ul class="rows" {
             @if let Some(problem) = &queue.problem {
-                (row("The file", "bad", "cannot be written", html! { (problem) }))
+                @let store = if queue.shared { "The database" } else { "The file" };
+                (row(store, "bad", "cannot be written", html! { (problem) }))
             }
             @if let Some(damaged) = &queue.damaged {
                 (row("A damaged file", "warning", "set aside", html! { (damaged) }))
             }
-            @if !queue.delivering {
-                (row("Delivery", "quiet", "elsewhere", html! {
-                    "Another process delivers what is stored. This one stores, and takes over."
-                }))
-            }
+            (delivery_row(queue))
             @for route in &queue.routes { (route_row(route)) }
             @for parked in &queue.parked { (parked_row(parked)) }
             (size_row(queue))
@@ -46,6 +43,35 @@ fn row(name: &str, tone: &str, state: &str, details: Markup) -> Markup {
             span class={ "state number " (tone) } { (state) }
             span class="quiet small text" { (details) }
         }
+    }
+}
+
+fn delivery_row(queue: &QueueStatus) -> Markup {
+    let by = html! {
+        @if let Some(deliverer) = &queue.deliverer {
+            (deliverer.name) " delivers since " (time(&deliverer.since)) ", in term "
+            (deliverer.term) ". "
+        }
+    };
+    match (queue.delivering, &queue.deliverer) {
+        (true, None) => html! {},
+        (true, Some(_)) => row("Delivery", "quiet", "here", by),
+        (false, None) => row(
+            "Delivery",
+            "quiet",
+            "elsewhere",
+            html! {
+                "Another process delivers what is stored. This one stores, and takes over."
+            },
+        ),
+        (false, Some(_)) => row(
+            "Delivery",
+            "quiet",
+            "elsewhere",
+            html! {
+                (by) "This one stores, and takes over."
+            },
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A folder of this user's own: each value is a file.
 
-use super::{Lock, Store};
+use super::{Held, Lock, Store};
 use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock, statfs};
 use rustix::process::geteuid;
@@ -98,6 +98,13 @@ fn judge(owner: u32, mode: u32, is_folder: bool, user: u32) -> Option<String> {
             mode & 0o7777
         )
     })
+}
+
+/// The kernel keeps the lock for as long as its file is open.
+impl Held for File {
+    fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]

@@ -4,11 +4,8 @@ mod folder;
 
 pub(crate) use folder::Folder;
 
-use crate::config::Acme;
 use async_trait::async_trait;
-use std::any::Any;
 use std::io;
-use std::sync::Arc;
 
 /// A place for named values, which several processes may share.
 ///
@@ -19,43 +16,42 @@ pub(crate) trait Store: Send + Sync {
     /// Returns a value, if there is one.
     async fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// Returns values of one moment, as far as there are any.
+    async fn get_all(&self, names: &[String]) -> io::Result<Vec<Option<Vec<u8>>>> {
+        let mut values = Vec::with_capacity(names.len());
+        for name in names {
+            values.push(self.get(name).await?);
+        }
+        Ok(values)
+    }
+
     /// Sets a value.
     async fn put(&self, name: &str, value: &[u8]) -> io::Result<()>;
 
     /// Removes a value, which may be absent.
     async fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Takes a lock, unless another process has it. A process that ends releases its locks.
+    /// Takes a lock, unless it is taken. A process that ends releases its locks. While it has some,
+    /// nothing is set or removed once one of them is lost.
     async fn lock(&self, name: &str) -> io::Result<Option<Lock>>;
 }
 
-/// Opens the store of a process that runs by these settings, to look at it from another one.
-///
-/// # Errors
-/// If there is none, or this user may not use it.
-pub(crate) fn open_existing(acme: &Acme) -> Result<Arc<dyn Store>, String> {
-    let folder = Folder::at(&acme.state);
-    if let Some(fault) = folder.fault() {
-        return Err(format!("{fault}; or run this as the user of the service"));
-    }
-    match folder.exists() {
-        true => Ok(Arc::new(folder)),
-        false => Err(format!(
-            "the program has not run with {} yet",
-            acme.state.display()
-        )),
-    }
-}
-
 /// A lock, which is released when this is dropped.
-pub(crate) struct Lock {
-    _held: Box<dyn Any + Send + Sync>,
+pub(crate) struct Lock(Box<dyn Held>);
+
+/// What holds a lock.
+pub(crate) trait Held: Send + Sync {
+    /// Returns `true` if another process may have the lock by now.
+    fn is_lost(&self) -> bool;
 }
 
 impl Lock {
-    fn of(held: impl Any + Send + Sync) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+    pub(crate) fn of(held: impl Held + 'static) -> Self {
+        Self(Box::new(held))
+    }
+
+    /// Returns `true` if another process may have it by now, and this one must not go on.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.is_lost()
     }
 }

@@ -4,7 +4,7 @@ mod interruptions;
 mod played;
 
 use super::*;
-use crate::config::Domain;
+use crate::config::{AcmeState, Domain};
 use crate::tls::acme::authority::ValidationView;
 use crate::tls::acme::records::{ValidationRecord, validation};
 use crate::tls::acme::store::Folder;
@@ -42,7 +42,7 @@ impl Scene {
             directory_ca: Vec::new(),
             profile: self.profile.clone(),
             eab: None,
-            state: self.state.path().to_owned(),
+            state: AcmeState::Folder(self.state.path().to_owned()),
         })
     }
 

@@ -1,12 +1,12 @@
 //! The tables of the database, and whether it keeps what it acknowledges.
 
-use super::fault::Fault;
+use super::{Fault, get};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Row};
 
-/// The version of the tables.
-const VERSION: i32 = 1;
+/// The version of the tables. Older processes go on beside it, see `min_reader`.
+pub(super) const VERSION: i32 = 2;
 
 /// The oldest server that this program was made for.
 const OLDEST: i32 = 140_000;
@@ -14,7 +14,7 @@ const OLDEST: i32 = 140_000;
 /// The number of times that tables are asked for which another process may be making.
 const ATTEMPTS: u32 = 20;
 
-/// Makes the tables, unless another process is at it. Statements wait behind one that waits for a
+/// Makes the tables, or adds what this version has beside those of an older one, unless another process is at it. Statements wait behind one that waits for a
 /// lock, so it does not wait for long.
 const MAKE: &str = include_str!("shape.sql");
 
@@ -31,23 +31,42 @@ const JUDGE: &str = "select current_setting('server_version_num')::integer,
 /// The versions of the tables.
 const SHAPE: &str = "select version, min_reader from netdata_webhook_proxy.shape";
 
-/// Judges the server, and makes the tables if they are missing. Returns the timeline.
-pub(super) async fn judge(client: &Client) -> Result<i64, Fault> {
+/// Judges the server, and makes the tables if they are missing, or older. Returns the timeline.
+pub(crate) async fn judge(client: &Client) -> Result<i64, Fault> {
     for attempt in 0..ATTEMPTS {
-        let row = ask(client, JUDGE).await?;
-        let row = row.ok_or_else(|| Fault::Away("the database has no settings".into()))?;
-        let timeline = fitness(&row)?;
-        let persistence: Option<String> = get(&row, 7)?;
-        match persistence.as_deref() {
-            Some("p") => return known(client).await.map(|()| timeline),
-            Some(_) => return unfit("its tables are not logged, and are empty after a crash"),
-            None => make(client).await?,
+        let (timeline, version) = look_with_timeline(client).await?;
+        if version.is_some_and(|version| version >= VERSION) {
+            return Ok(timeline);
         }
+        make(client).await?;
         sleep(Duration::from_millis(u64::from(10 * attempt))).await;
     }
     Err(Fault::Away(
-        "the tables are not there: another process is making them".into(),
+        "the tables are not those of this version: another process is making them".into(),
     ))
+}
+
+/// Judges the server and its tables, and changes nothing. Returns the version of the tables.
+#[cfg(feature = "cli")]
+pub(super) async fn look(client: &Client) -> Result<Option<i32>, Fault> {
+    let (_, version) = look_with_timeline(client).await?;
+    Ok(version)
+}
+
+async fn look_with_timeline(client: &Client) -> Result<(i64, Option<i32>), Fault> {
+    let row = ask(client, JUDGE).await?.ok_or_else(silent)?;
+    let timeline = fitness(&row)?;
+    let version = match get::<Option<&str>>(&row, 7)? {
+        Some("p") => Some(version(client).await?),
+        Some(_) => return unfit("its tables are not logged, and are empty after a crash"),
+        None => None,
+    };
+    Ok((timeline, version))
+}
+
+/// The fault of a server that answers without a row.
+pub(super) fn silent() -> Fault {
+    Fault::Away("the database has answered without a row".into())
 }
 
 async fn make(client: &Client) -> Result<(), Fault> {
@@ -59,10 +78,6 @@ async fn ask(client: &Client, statement: &str) -> Result<Option<Row>, Fault> {
     let rows = client.query_typed(statement, &[]).await;
     let mut rows = rows.map_err(|error| Fault::of_connect(&error))?;
     Ok(rows.pop())
-}
-
-fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, Fault> {
-    row.try_get(at).map_err(|error| Fault::of(&error))
 }
 
 fn fitness(row: &Row) -> Result<i64, Fault> {
@@ -90,7 +105,8 @@ fn fitness(row: &Row) -> Result<i64, Fault> {
     }
 }
 
-async fn known(client: &Client) -> Result<(), Fault> {
+/// Returns the version of the tables, unless only newer processes know them.
+async fn version(client: &Client) -> Result<i32, Fault> {
     let row = ask(client, SHAPE).await?;
     let row = row.ok_or_else(|| Fault::Unfit("its tables have no version".into()))?;
     let (version, min_reader): (i32, i32) = (get(&row, 0)?, get(&row, 1)?);
@@ -98,7 +114,7 @@ async fn known(client: &Client) -> Result<(), Fault> {
         true => unfit(
             "its tables were made by a newer version of this program: use that version for it",
         ),
-        false => Ok(()),
+        false => Ok(version),
     }
 }
 

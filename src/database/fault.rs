@@ -1,12 +1,15 @@
 //! What can go wrong with a database, without a word of its URL or of a row.
 
+use super::tls;
+use rustls::Error as TlsError;
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use tokio_postgres::error::SqlState;
 
 /// The reason why a statement has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// There is no connection: nothing has been done.
     Away(String),
     /// It is not known whether the statement has been done.
@@ -28,7 +31,7 @@ impl fmt::Display for Fault {
 
 impl Fault {
     /// The fault of a statement that was sent.
-    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+    pub(crate) fn of(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             // The session was ended, which says nothing about the statement.
             Some(ended) if ended.code().code().starts_with("57P") => Self::Unknown(format!(
@@ -46,7 +49,7 @@ impl Fault {
     }
 
     /// The fault of a connection that could not be made.
-    pub(super) fn of_connect(error: &tokio_postgres::Error) -> Self {
+    pub(crate) fn of_connect(error: &tokio_postgres::Error) -> Self {
         match Self::of(error) {
             Self::Unknown(text) => Self::Away(text),
             refused => refused,
@@ -54,7 +57,7 @@ impl Fault {
     }
 
     /// Returns `true` if another connection may do better.
-    pub(super) fn ends_connection(&self) -> bool {
+    pub(crate) fn ends_connection(&self) -> bool {
         match self {
             Self::Refused { state, .. } => {
                 // Read-only: it is a standby by now. And resources.
@@ -67,7 +70,7 @@ impl Fault {
     }
 
     /// Returns `true` if a row is to blame, and its neighbours are not.
-    pub(super) fn is_of_row(&self) -> bool {
+    pub(crate) fn is_of_row(&self) -> bool {
         match self {
             Self::Refused { state, .. } => ["22", "23", "54"]
                 .iter()
@@ -77,13 +80,16 @@ impl Fault {
     }
 
     /// Returns `true` if the login was refused: it may have been renewed.
-    pub(super) fn is_login(&self) -> bool {
+    pub(crate) fn is_login(&self) -> bool {
         matches!(self, Self::Refused { state, .. } if state.code().starts_with("28"))
     }
 }
 
 /// Returns the text of the innermost error: the outer ones only say that there is one.
 fn root(error: &tokio_postgres::Error) -> String {
+    if let Some(fault) = certificate_fault(error) {
+        return fault;
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -91,4 +97,13 @@ fn root(error: &tokio_postgres::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+/// Returns what is wrong with the certificate of the server, if that is what has failed.
+fn certificate_fault(error: &tokio_postgres::Error) -> Option<String> {
+    let inner = error.source()?.downcast_ref::<io::Error>()?.get_ref()?;
+    match inner.downcast_ref()? {
+        TlsError::InvalidCertificate(error) => Some(tls::explain(error)),
+        _ => None,
+    }
 }

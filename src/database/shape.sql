@@ -2,7 +2,9 @@ do $$
 begin
   if not pg_try_advisory_xact_lock(7165842950317449217) then return; end if;
   perform set_config('lock_timeout', '1s', true);
-  if to_regclass('netdata_webhook_proxy.shape') is not null then return; end if;
+  if to_regclass('netdata_webhook_proxy.shape') is not null then
+    if (select version from netdata_webhook_proxy.shape) >= 2 then return; end if;
+  else
   if to_regnamespace('netdata_webhook_proxy') is null then
     create schema netdata_webhook_proxy;
   end if;
@@ -45,4 +47,11 @@ begin
   insert into netdata_webhook_proxy.command values (true, 0);
   create table netdata_webhook_proxy.shape (version integer not null, min_reader integer not null);
   insert into netdata_webhook_proxy.shape values (1, 1);
+  end if;
+  -- Version 2, beside which processes that know version 1 go on.
+  create table netdata_webhook_proxy.acme (name text primary key, value bytea not null);
+  create table netdata_webhook_proxy.acme_lock (
+    name text primary key, holder text, term bigint not null, beat bigint not null
+  ) with (fillfactor = 10);
+  update netdata_webhook_proxy.shape set version = 2;
 end $$

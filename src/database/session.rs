@@ -20,7 +20,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socke
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The time for one host, from the first packet to the end of the checks.
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 
 /// The time for a statement.
 const STATEMENT: Duration = Duration::from_secs(3);
@@ -32,11 +32,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 const WARNING: &str = "01000";
 
 /// A parameter of a statement with its type.
-pub(super) type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
+pub(crate) type Parameter<'p> = (&'p (dyn ToSql + Sync), Type);
 
 /// The database, as far as all connections know it.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(crate) struct Database {
     source: DatabaseSource,
     /// The highest timeline that was seen: that of an old primary is lower.
     timeline: AtomicI64,
@@ -45,7 +45,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn new(source: DatabaseSource) -> Self {
+    pub(crate) fn new(source: DatabaseSource) -> Self {
         Self {
             source,
             timeline: AtomicI64::new(0),
@@ -56,7 +56,7 @@ impl Database {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     database: Arc<Database>,
     role: &'static str,
     state: Mutex<State>,
@@ -72,10 +72,10 @@ struct State {
 
 /// A connection that has been made.
 #[derive(Debug)]
-pub(super) struct Link {
-    client: Client,
+pub(crate) struct Link {
+    pub(super) client: Client,
     /// Its number: another one means that everything must be read anew.
-    pub(super) number: i64,
+    pub(crate) number: i64,
     /// The server has sent a warning, after which nothing counts as acknowledged.
     is_in_doubt: Arc<AtomicBool>,
 }
@@ -93,7 +93,7 @@ impl Drop for Link {
 
 impl Session {
     /// A connection for `role`, which is made when it is needed.
-    pub(super) fn new(database: &Arc<Database>, role: &'static str) -> Self {
+    pub(crate) fn new(database: &Arc<Database>, role: &'static str) -> Self {
         Self {
             database: database.clone(),
             role,
@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Runs a statement. Returns its rows, and the number of the connection.
-    pub(super) async fn query(
+    pub(crate) async fn query(
         &self,
         statement: &str,
         parameters: &[Parameter<'_>],
@@ -111,7 +111,7 @@ impl Session {
     }
 
     /// Runs a statement within `limit`.
-    pub(super) async fn query_within(
+    pub(crate) async fn query_within(
         &self,
         limit: Duration,
         statement: &str,
@@ -148,7 +148,7 @@ impl Session {
     }
 
     /// Returns the connection, which is made if there is none.
-    pub(super) async fn link(&self) -> Result<Arc<Link>, Fault> {
+    pub(crate) async fn link(&self) -> Result<Arc<Link>, Fault> {
         let mut state = self.state.lock().await;
         if let Some(link) = state.link.as_ref().filter(|link| !link.client.is_closed()) {
             return Ok(link.clone());
@@ -176,19 +176,19 @@ impl Session {
     }
 
     async fn connect(&self) -> Result<Link, Fault> {
-        match self.connect_once().await {
+        match self.connect_once(true).await {
             // The password may have been renewed between the reading of the URL and its use.
-            Err(fault) if fault.is_login() => self.connect_once().await,
+            Err(fault) if fault.is_login() => self.connect_once(true).await,
             result => result,
         }
     }
 
-    /// Tries each host in turn.
-    async fn connect_once(&self) -> Result<Link, Fault> {
+    /// Tries each host in turn. Unless it `is_judged`, the database may be unfit.
+    async fn connect_once(&self, is_judged: bool) -> Result<Link, Fault> {
         let url = self.database.source.read().map_err(Fault::Away)?;
         let mut first = None;
         for host in &url.hosts {
-            let connected = timeout(CONNECT, self.connect_to(&url, host)).await;
+            let connected = timeout(CONNECT, self.connect_to(&url, host, is_judged)).await;
             let late = || Fault::Away("the database has not answered in time".into());
             match connected.unwrap_or_else(|_| Err(late())) {
                 Ok(link) => return Ok(link),
@@ -198,22 +198,54 @@ impl Session {
         Err(first.unwrap_or_else(|| Fault::Away("the URL names no host".into())))
     }
 
-    async fn connect_to(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Result<Link, Fault> {
+    /// Opens another connection than the one that is kept, whatever may be wrong with the database.
+    #[cfg(feature = "cli")]
+    pub(super) async fn open(&self) -> Result<Link, Fault> {
+        self.connect_once(false).await
+    }
+
+    async fn open_to(
+        &self,
+        url: &DatabaseUrl,
+        host: &DatabaseHost,
+        is_in_doubt: Arc<AtomicBool>,
+    ) -> Result<Client, Fault> {
         let config = self.config(url, host);
-        let is_in_doubt = Arc::new(AtomicBool::new(false));
         let fail = |error| Fault::of_connect(&error);
-        let client = if host.is_verified {
+        if host.is_verified {
             let tls = tls::config(url).map_err(Fault::Away)?;
             let connected = config.connect(MakeRustlsConnect::new(tls)).await;
             let (client, connection) = connected.map_err(fail)?;
-            drive(connection, is_in_doubt.clone());
-            client
+            drive(connection, is_in_doubt);
+            Ok(client)
         } else {
             let (client, connection) = config.connect(NoTls).await.map_err(fail)?;
-            drive(connection, is_in_doubt.clone());
-            client
-        };
-        let timeline = shape::judge(&client).await?;
+            drive(connection, is_in_doubt);
+            Ok(client)
+        }
+    }
+
+    async fn connect_to(
+        &self,
+        url: &DatabaseUrl,
+        host: &DatabaseHost,
+        is_judged: bool,
+    ) -> Result<Link, Fault> {
+        let is_in_doubt = Arc::new(AtomicBool::new(false));
+        let client = self.open_to(url, host, is_in_doubt.clone()).await?;
+        if is_judged {
+            self.judge(&client).await?;
+        }
+        Ok(Link {
+            client,
+            number: self.database.connections.fetch_add(1, Ordering::AcqRel) + 1,
+            is_in_doubt,
+        })
+    }
+
+    /// Refuses a database that must not be used, and an old primary.
+    async fn judge(&self, client: &Client) -> Result<(), Fault> {
+        let timeline = shape::judge(client).await?;
         let known = self.database.timeline.fetch_max(timeline, Ordering::AcqRel);
         if timeline < known {
             return Err(Fault::Away(format!(
@@ -228,11 +260,7 @@ impl Session {
                 "the database has another primary"
             );
         }
-        Ok(Link {
-            client,
-            number: self.database.connections.fetch_add(1, Ordering::AcqRel) + 1,
-            is_in_doubt,
-        })
+        Ok(())
     }
 
     fn config(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Config {

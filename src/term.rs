@@ -5,9 +5,41 @@
 //! starts. A candidate takes over once it has seen the same beat for a while, by its own clock as
 //! well. No clock is compared with that of another machine.
 
-use super::order::Moment;
-use super::store::{Beat, Holder, Term, TermStep};
 use rustix::time::{ClockId, clock_gettime};
+
+/// Milliseconds on a clock that never goes back.
+pub(crate) type Moment = u64;
+
+/// The right to deliver, which one process has at a time. That of a later holder is higher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Term(pub(crate) i64);
+
+/// The last thing that the holder of a term has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beat {
+    pub(crate) term: Term,
+    pub(crate) count: i64,
+}
+
+/// A step of a process that delivers, or would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TermStep {
+    /// Takes the term if it is free, or if its holder has said nothing since this beat.
+    Take { lapsed: Option<Beat> },
+    /// Says that this process still delivers.
+    Beat(Term),
+    /// Gives the term up.
+    Resign(Term),
+}
+
+/// The process that has the term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// This process.
+    Here(Term),
+    /// Another one, which has said so last with this beat, or none.
+    Elsewhere(Option<Beat>),
+}
 
 /// The interval at which a holder says that it still delivers.
 const INTERVAL: Moment = 1000;
@@ -19,7 +51,7 @@ const LEASE: Moment = 4500;
 const LAPSE: Moment = 5000;
 
 /// Returns the moment of now, on a clock that goes on while the machine sleeps.
-pub(super) fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     let now = clock_gettime(ClockId::Boottime);
     let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
     milliseconds.cast_unsigned()
@@ -27,7 +59,7 @@ pub(super) fn now() -> Moment {
 
 /// The part of a process in the question who delivers.
 #[derive(Clone, Debug)]
-pub(super) struct Tenure {
+pub(crate) struct Tenure {
     /// The time for which a beat lasts; absent where the kernel sees to the term.
     lease: Option<Moment>,
     held: Option<Held>,
@@ -50,7 +82,7 @@ struct Held {
 impl Tenure {
     /// The part of a process that does not deliver. `is_leased` says whether machines share the
     /// store.
-    pub(super) fn new(is_leased: bool) -> Self {
+    pub(crate) fn new(is_leased: bool) -> Self {
         Self {
             lease: is_leased.then_some(LEASE),
             held: None,
@@ -61,23 +93,23 @@ impl Tenure {
     }
 
     /// Returns the term of this process, which may be over.
-    pub(super) fn term(&self) -> Option<Term> {
+    pub(crate) fn term(&self) -> Option<Term> {
         self.held.map(|held| held.term)
     }
 
     /// Returns the moment until which this process may deliver in `term`.
-    pub(super) fn deadline(&self, term: Term) -> Moment {
+    pub(crate) fn deadline(&self, term: Term) -> Moment {
         let held = self.held.filter(|held| held.term == term);
         held.map_or(0, |held| held.until)
     }
 
     /// Returns `true` if this process delivered until its term was over.
-    pub(super) fn is_over(&self, now: Moment) -> bool {
+    pub(crate) fn is_over(&self, now: Moment) -> bool {
         self.held.is_some_and(|held| now >= held.until)
     }
 
     /// Returns what is to be asked of the store.
-    pub(super) fn step(&self, now: Moment) -> Option<TermStep> {
+    pub(crate) fn step(&self, now: Moment) -> Option<TermStep> {
         match self.held {
             Some(held) => {
                 let is_due = self.lease.is_some() && now >= held.beaten + INTERVAL;
@@ -98,7 +130,7 @@ impl Tenure {
     }
 
     /// Records the answer of the store to a step that began at `asked`.
-    pub(super) fn answered(&mut self, holder: &Holder, asked: Moment, now: Moment) {
+    pub(crate) fn answered(&mut self, holder: &Holder, asked: Moment, now: Moment) {
         self.former = None;
         match holder {
             Holder::Here(term) => {
@@ -120,13 +152,13 @@ impl Tenure {
     }
 
     /// Records that the term was over before the store could be told.
-    pub(super) fn over(&mut self) {
+    pub(crate) fn over(&mut self) {
         self.former = self.held.take().map(|held| held.term);
     }
 
     /// Records that this process does not deliver any longer, and does not ask for the term for
     /// `pause` milliseconds.
-    pub(super) fn ended(&mut self, now: Moment, pause: Moment) {
+    pub(crate) fn ended(&mut self, now: Moment, pause: Moment) {
         self.held = None;
         self.former = None;
         self.not_before = now + pause;

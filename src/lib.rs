@@ -87,6 +87,10 @@ mod database;
 mod delivery;
 mod http;
 pub mod manual;
+#[cfg(all(test, feature = "server"))]
+#[path = "../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the integration tests use all of it")]
+mod postgres_server;
 mod proxy;
 mod rejection;
 mod sanitize;

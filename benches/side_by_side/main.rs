@@ -32,6 +32,9 @@ mod origin;
 mod page;
 mod peers;
 mod plot;
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod postgres;
 mod report;
 mod sample;
 mod scenario;
@@ -120,7 +123,8 @@ fn measure(
     }
     if options.compares_deliveries() {
         let ours = Ours::all(&options.binary);
-        let ways = Delivery::ALL.map(|delivery| ours[0].delivering(delivery));
+        let ways = Delivery::all().into_iter();
+        let ways: Vec<_> = ways.map(|way| ours[0].delivering(way)).collect();
         comparison.deliver(ways.iter().map(|way| way as &dyn Peer).collect())?;
     }
     Ok((comparison.samples, comparison.failures))

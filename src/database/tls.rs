@@ -62,3 +62,27 @@ pub(crate) fn explain(error: &CertificateError) -> String {
         fault => format!("the certificate of the database {}", fault.predicate(Presenter::Server)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::OtherError;
+
+    #[test]
+    fn what_libraries_refuse_and_others_take_is_explained_with_a_remedy() {
+        let other = |error| CertificateError::Other(OtherError(Arc::new(error)));
+        for (error, part) in [
+            (CertificateError::NotValidForName, "common name"),
+            (other(webpki::Error::UnsupportedCertVersion), "version 1"),
+            (other(webpki::Error::CaUsedAsEndEntity), "self-signed"),
+        ] {
+            let said = explain(&error);
+            assert!(
+                said.contains(part) && said.contains("openssl x509"),
+                "{said}"
+            );
+        }
+        assert!(explain(&CertificateError::UnknownIssuer).contains("sslrootcert"));
+        assert!(explain(&CertificateError::Expired).contains("has expired"));
+    }
+}

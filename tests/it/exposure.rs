@@ -154,6 +154,7 @@ fn the_shipped_configurations_say_how_to_accept_ones_own_alone() {
             "container",
             include_str!("../../conf/container/config.toml"),
         ),
+        ("compose", include_str!("../../conf/compose/config.toml")),
     ] {
         for line in ["\n#spaces = [", "\n#auth.bearer = [{ token = { "] {
             assert!(text.contains(line), "{name}: {line}");

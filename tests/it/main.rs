@@ -30,6 +30,7 @@ mod challenge;
 mod check;
 mod cli;
 mod client_certificate;
+mod compose;
 mod container;
 mod demo;
 mod django;

@@ -3,9 +3,10 @@
 use super::program::last;
 use super::{CONNECTIONS, Peer, Program, SECRET, Site, Version, WORKERS};
 use crate::Failure;
+use crate::postgres::Server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 /// A build of it.
 pub(crate) struct Ours {
@@ -21,19 +22,44 @@ pub(crate) enum Delivery {
     Direct,
     Fallback,
     Queue,
+    /// With the queue in a database.
+    SharedQueue,
 }
 
 impl Delivery {
-    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Fallback, Self::Queue];
+    /// Those that can be measured: without PostgreSQL, not that in a database.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Direct, Self::Fallback, Self::Queue];
+        all.extend(database().map(|_| Self::SharedQueue));
+        all
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SharedQueue => "queue, PostgreSQL",
+            other => other.mode(),
+        }
+    }
 
     /// As the configuration has it.
-    pub(crate) fn name(self) -> &'static str {
+    fn mode(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Fallback => "fallback",
-            Self::Queue => "queue",
+            Self::Queue | Self::SharedQueue => "queue",
         }
     }
+}
+
+/// The URL of a database, on a server of its own that ends with this process.
+fn database() -> Option<&'static str> {
+    static DATABASE: OnceLock<Option<(Server, String)>> = OnceLock::new();
+    let started = DATABASE.get_or_init(|| {
+        let server = Server::start()?;
+        let url = server.create_database("UTF8");
+        Some((server, url))
+    });
+    started.as_ref().map(|(_, url)| url.as_str())
 }
 
 impl Ours {
@@ -76,7 +102,7 @@ impl Peer for Ours {
     }
 
     fn answers_when_stored(&self) -> bool {
-        self.delivery == Delivery::Queue
+        matches!(self.delivery, Delivery::Queue | Delivery::SharedQueue)
     }
 
     fn answers_challenges(&self) -> bool {
@@ -105,9 +131,13 @@ impl Ours {
     fn config(&self, site: &Site<'_>) -> String {
         let (queue, delivery) = match self.delivery {
             Delivery::Direct => ("", String::new()),
+            Delivery::SharedQueue => (
+                "[queue]\nurl = { file = \"database.url\" }\n",
+                "delivery = \"queue\"\n".to_owned(),
+            ),
             other => (
                 "[queue]\npath = \"queue.db\"\n",
-                format!("delivery = \"{}\"\n", other.name()),
+                format!("delivery = \"{}\"\n", other.mode()),
             ),
         };
         config(site) + queue + &routes(site, &delivery)
@@ -128,6 +158,9 @@ impl Ours {
 
 fn write(site: &Site<'_>, config: &str) -> Result<PathBuf, Failure> {
     site.write("challenge.secret", SECRET)?;
+    if config.contains("database.url") {
+        site.write("database.url", database().unwrap_or_default())?;
+    }
     for (number, token) in site.features.tokens().iter().enumerate() {
         site.write(&format!("token-{number}"), token)?;
     }

@@ -1,11 +1,8 @@
 use super::*;
+use crate::postgres_server as server;
 use server::Server;
 use std::time::Instant;
 use tokio::time::sleep;
-
-#[path = "../../../tests/it/support/postgres.rs"]
-#[allow(dead_code, reason = "the integration tests use all of it")]
-mod server;
 
 /// A database, and the place of its URL.
 fn database(server: &Server) -> (String, tempfile::TempDir, DatabaseSource) {

@@ -1,6 +1,7 @@
 //! Several replicas with one queue in PostgreSQL: one delivers, all store, and none is missed.
 
 mod acme;
+mod bloat;
 mod check;
 mod commands;
 mod crashes;

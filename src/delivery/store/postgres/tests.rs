@@ -4,12 +4,9 @@ use super::*;
 use crate::config::DatabaseSource;
 use crate::delivery::order::{Key, Place};
 use crate::delivery::store::Beat;
+use crate::postgres_server as server;
 use server::Server;
 use std::sync::OnceLock;
-
-#[path = "../../../../tests/it/support/postgres.rs"]
-#[allow(dead_code, reason = "the integration tests use all of it")]
-mod server;
 
 /// The server of all tests: each has a database of its own.
 fn server() -> Option<&'static Server> {

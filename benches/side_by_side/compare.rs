@@ -63,6 +63,7 @@ impl<'a> Comparison<'a> {
             let outcome = disk::sync_again_and_again(
                 self.lab.directory(),
                 bytes.as_bytes(),
+                DELIVERIES,
                 self.effort.length,
             )?;
             self.samples.push(Sample::of_outcome(

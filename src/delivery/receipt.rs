@@ -7,6 +7,7 @@ use super::store::{NewNotification, StoreError, Stored, Term};
 use super::{Delivery, reports};
 use crate::config::DeliveryMode;
 use bytes::Bytes;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -73,7 +74,7 @@ pub(crate) struct Receipt {
     last_error: Option<String>,
     /// Names this receipt in the store.
     id: u128,
-    /// The term in which a direct attempt is made.
+    /// The term in which a direct attempt is made, where machines share the store.
     term: Option<Term>,
     /// The store cannot be asked, so that a direct attempt may overtake another notification.
     is_unordered: bool,
@@ -85,6 +86,16 @@ pub(crate) struct Receipt {
     /// A direct attempt that goes on while the notification is stored.
     under_way: Option<JoinHandle<Result<(), FailedAttempt>>>,
     is_settled: bool,
+}
+
+/// A notification is stored. Its delivery may begin when this is dropped: its client is to be answered
+/// first.
+pub(crate) struct StoredReceipt(Arc<Delivery>);
+
+impl Drop for StoredReceipt {
+    fn drop(&mut self) {
+        self.0.desk.wake();
+    }
 }
 
 /// A notification could not be stored. Without a receipt, the store is still at it.
@@ -112,10 +123,11 @@ impl Receipt {
         }
     }
 
-    /// Returns the way that the notification takes. Before a direct attempt, the store is asked for
-    /// what other processes have stored.
+    /// Returns the way that the notification takes. Before a direct attempt, a store that machines
+    /// share is asked for what the others have stored.
     pub(crate) async fn ask(&mut self) -> Way {
-        if self.way == Way::Direct {
+        // Where no other machine stores, the order of this process knows everything.
+        if self.way == Way::Direct && self.delivery.is_shared() {
             self.term = self.delivery.term();
             match self.delivery.store.ask(&self.spot).await {
                 Ok(asked) if !asked.waits => self.keep(asked.ticket),
@@ -190,18 +202,17 @@ impl Receipt {
         self.last_error = Some(failed.error.clone());
     }
 
-    /// Runs a direct attempt for as long as this process may deliver. Returns `None` if that is over.
-    pub(crate) fn within_term<F: Future>(
+    /// Limits a direct attempt to the time for which this process may deliver, if that ends by itself.
+    /// The result is absent if it is over.
+    pub(crate) fn within_term<T: Send + 'static>(
         &self,
-        attempt: F,
-    ) -> impl Future<Output = Option<F::Output>> + use<F> {
-        let (delivery, term) = (self.delivery.clone(), self.term);
-        async move {
-            match term {
-                Some(term) => delivery.within_term(term, attempt).await,
-                None => Some(attempt.await),
-            }
-        }
+        attempt: impl Future<Output = T> + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Option<T>> + Send>> {
+        let Some(term) = self.term else {
+            return Box::pin(async { Some(attempt.await) });
+        };
+        let delivery = self.delivery.clone();
+        Box::pin(async move { delivery.within_term(term, attempt).await })
     }
 
     /// Lets a direct attempt go on beside the request.
@@ -233,7 +244,7 @@ impl Receipt {
         self,
         content: Content,
         reason: StoreReason,
-    ) -> Result<(), NotStored> {
+    ) -> Result<StoredReceipt, NotStored> {
         // A task of its own: a request that ends early must not leave its place to nothing.
         let task = self
             .delivery
@@ -247,7 +258,11 @@ impl Receipt {
         }
     }
 
-    async fn commit(mut self, content: Content, reason: StoreReason) -> Result<(), NotStored> {
+    async fn commit(
+        mut self,
+        content: Content,
+        reason: StoreReason,
+    ) -> Result<StoredReceipt, NotStored> {
         let delivery = self.delivery.clone();
         let mut results = delivery.store.store(vec![self.notification(content)]).await;
         let missing = || Err(StoreError::Failed("the store has not answered".into()));
@@ -264,12 +279,12 @@ impl Receipt {
                 if self.under_way.is_some() {
                     delivery.tasks.spawn(self.conclude());
                 }
-                Ok(())
+                Ok(StoredReceipt(delivery))
             }
             Ok(Stored::Duplicate) => {
                 // It is there already: dropping this gives up the second place.
                 reports::duplicate(&self.spot);
-                Ok(())
+                Ok(StoredReceipt(delivery))
             }
             Err(error) => Err(NotStored {
                 error,

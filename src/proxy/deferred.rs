@@ -28,8 +28,11 @@ use std::time::{Duration, Instant};
 /// The time that a client waits for the application before its notification is stored.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A direct attempt.
-type Attempt = Pin<Box<dyn Future<Output = Result<UpstreamResponse, ExchangeError>> + Send>>;
+/// The result of an exchange.
+type Exchanged = Result<UpstreamResponse, ExchangeError>;
+
+/// A direct attempt. Its result is absent if another process delivers by now.
+type Attempt = Pin<Box<dyn Future<Output = Option<Exchanged>> + Send>>;
 
 /// A notification with its receipt, and the message that the application gets.
 struct Deferred<'v> {
@@ -91,10 +94,7 @@ impl<'v> Deferred<'v> {
             true => Arc::new(unordered(&self.message)),
             false => self.message.clone(),
         };
-        let sent = async move { exchange::send(&upstream, &message, retry_for).await };
-        let sent = receipt.within_term(sent);
-        let over = || ExchangeError::Timeout("another process delivers by now".into());
-        Box::pin(async move { sent.await.unwrap_or_else(|| Err(over())) })
+        receipt.within_term(async move { exchange::send(&upstream, &message, retry_for).await })
     }
 
     /// Returns the notification as it is stored.
@@ -138,9 +138,10 @@ impl<'v> Deferred<'v> {
         let started = Instant::now();
         let mut attempt = self.attempt(&receipt, Duration::ZERO);
         let Ok(result) = timeout(PATIENCE, &mut attempt).await else {
-            receipt.let_go_on(async move { conclude(attempt.await).await });
+            receipt.let_go_on(async move { conclude(ended(attempt.await)).await });
             return self.store(transaction, receipt, StoreReason::Late).await;
         };
+        let result = ended(result);
         match judge(&result) {
             Ok(()) => {
                 receipt.delivered();
@@ -167,7 +168,7 @@ impl<'v> Deferred<'v> {
     ) {
         let content = self.content(transaction.context);
         match receipt.store(content, reason).await {
-            Ok(()) => respond::queued(transaction).await,
+            Ok(_stored) => respond::queued(transaction).await,
             Err(NotStored { error, receipt }) => match receipt {
                 Some(receipt) => self.do_without_store(transaction, *receipt, &error).await,
                 None => respond::reject(transaction, &rejection(&error)).await,
@@ -197,7 +198,7 @@ impl<'v> Deferred<'v> {
             return respond::reject(transaction, &rejection(error)).await;
         }
         let started = Instant::now();
-        let result = self.attempt(&receipt, self.upstream().retry_for()).await;
+        let result = ended(self.attempt(&receipt, self.upstream().retry_for()).await);
         match judge(&result) {
             Ok(()) => {
                 receipt.delivered();
@@ -216,7 +217,7 @@ impl<'v> Deferred<'v> {
     async fn pass_back<S: Session>(
         &self,
         transaction: &mut Transaction<'_, S>,
-        result: Result<UpstreamResponse, ExchangeError>,
+        result: Exchanged,
         started: Instant,
     ) {
         match result {
@@ -230,8 +231,14 @@ impl<'v> Deferred<'v> {
     }
 }
 
+/// Returns the result of an attempt that may not have come to its end.
+fn ended(result: Option<Exchanged>) -> Exchanged {
+    let over = || ExchangeError::Timeout("another process delivers by now".into());
+    result.unwrap_or_else(|| Err(over()))
+}
+
 /// Concludes an attempt for whose response no client waits.
-async fn conclude(result: Result<UpstreamResponse, ExchangeError>) -> Result<(), FailedAttempt> {
+async fn conclude(result: Exchanged) -> Result<(), FailedAttempt> {
     let judged = judge(&result);
     if let Ok(response) = result {
         response.discard().await;

@@ -170,6 +170,10 @@ impl Line {
         }
     }
 
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     pub(super) fn hurry(&mut self, now: Moment) {
         if let Some(outage) = &mut self.outage {
             outage.probe_at = outage.probe_at.min(now);

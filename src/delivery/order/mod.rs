@@ -2,8 +2,9 @@
 //! another one.
 //!
 //! Values in, values out: the store, the clock and the application are elsewhere. Within a key, one
-//! notification is under way at a time, strictly by its rank; between keys there is no order. A notification that is being stored, or that is tried directly, has its place as well, so
-//! that no later one of its key overtakes it.
+//! notification is under way at a time, strictly by its rank; between keys there is no order.
+//! A notification that is being stored, or that is tried directly, has its place as well, so that no
+//! later one of its key overtakes it.
 
 mod lane;
 mod line;
@@ -174,6 +175,11 @@ impl Order {
             .values()
             .filter_map(|line| line.wake_at(deliveries))
             .min()
+    }
+
+    /// Returns `true` if there is something to send, now or later.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.lines.values().any(Line::has_ready)
     }
 
     /// Makes the next probe of a route due at once: there is reason to believe that it works.

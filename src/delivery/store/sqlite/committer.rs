@@ -90,11 +90,10 @@ impl Committer {
             self.is_in_doubt |= !matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
             self.connection.take_if(|_| is_serious(error));
         }
-        let problem = result.err().map(|error| error.to_string());
+        let problem = result.as_ref().err().map(ToString::to_string);
         let shortage = (!has_room).then_some(NO_ROOM);
         self.observer.writable(problem.as_deref().or(shortage));
-        if let (None, Some(connection)) = (&problem, &self.connection) {
-            let size = table::size(connection).unwrap_or_default();
+        if let Ok(size) = result {
             self.observer.committed(started.elapsed(), size);
             for dropped in dropped.into_inner() {
                 self.observer.dropped(&dropped);
@@ -109,13 +108,14 @@ impl Committer {
         }
     }
 
+    /// Returns the size of the store after it.
     fn commit(
         &mut self,
         writes: Vec<Write>,
         acknowledgements: &mut Vec<Acknowledgement>,
         is_on_disk: bool,
         dropped: &Dropped,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<u64> {
         let room = Room {
             is_on_disk,
             max_size: self.max_size.load(Ordering::Relaxed),
@@ -144,7 +144,11 @@ impl Committer {
             }
         }
         match failure {
-            None => transaction.commit(),
+            None => {
+                // Asked for within the transaction, which has the locks for it.
+                let size = table::size(&transaction).unwrap_or_default();
+                transaction.commit().map(|()| size)
+            }
             Some(error) => {
                 // Ignore the error: the connection is closed after it.
                 let _ = transaction.rollback();

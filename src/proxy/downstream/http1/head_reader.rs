@@ -48,6 +48,8 @@ pub(super) async fn read_head(
     shutdown: &mut ShutdownWatch,
 ) -> Result<RequestHead, NoHead> {
     if input.is_empty() {
+        // An idle connection, as most are, does not keep the memory of its last request.
+        *input = BytesMut::new();
         wait_for_request(stream, input, limits, shutdown).await?;
     }
     let mut deadline = None;

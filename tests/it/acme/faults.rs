@@ -88,22 +88,28 @@ fn a_restart_does_not_shorten_the_wait() {
     pebble.plays("order-plz", Fault::Answer(refusal));
     let config = config(&pebble, &origin).edit("[tls]", WITH_ADMIN);
     let mut proxy = Proxy::spawn(&pki, &config);
-    proxy.wait_for_event("acme_order_failed");
+    // The line comes before the wait is written down, which a process that is killed may not do.
+    waits(&proxy);
     let asked = pebble.requests("");
     for _ in 0..3 {
         proxy.signal("KILL");
         proxy.wait();
         proxy = Proxy::spawn(&pki, &config);
-        let operator = Operator::of(&proxy);
-        operator.wait_for("acme_failures", 1.0);
-        let retry = "acme_retry_timestamp_seconds";
-        eventually("the time of the next try", || {
-            operator.metrics().get(retry).map(drop)
-        });
+        waits(&proxy);
     }
     assert_eq!(pebble.requests(""), asked, "nothing was asked");
     proxy.signal("HUP");
     proxy.wait_for_event("acme_certificate_installed");
+}
+
+/// Waits until it is written down that one order failed, and when the next one is tried.
+fn waits(proxy: &Proxy) {
+    let operator = Operator::of(proxy);
+    eventually("the time of the next try", || {
+        let metrics = operator.metrics();
+        let is_known = metrics.contains_key("acme_retry_timestamp_seconds");
+        (is_known && metrics.get("acme_failures") == Some(&1.0)).then_some(())
+    });
 }
 
 #[test]

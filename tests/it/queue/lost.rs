@@ -177,13 +177,15 @@ fn what_is_dropped_for_want_of_room_is_lost_until_it_comes_again() {
     let large = |node: &str| alert(node, "critical").replace("\"a\"", &format!("\"{padding}\""));
     scene.stores(&large("parked"));
     scene.asks(&["park", "1"]);
+    // Until the first one that has no room beside what is parked. There is none for another one.
     for node in 0.. {
-        if !scene.proxy.events("queue_dropped").is_empty() {
+        if scene.listed(&["--parked"]).is_empty() {
             break;
         }
         assert!(node < 10, "nothing is dropped");
         scene.stores(&large(&node.to_string()));
     }
+    scene.proxy.wait_for_event("queue_dropped");
     operator.wait_for("not_delivered_open", 1.0);
     let dropped = event(&operator, "queue_dropped");
     assert!(

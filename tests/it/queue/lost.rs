@@ -2,23 +2,18 @@
 //! until it is delivered.
 
 use super::{Scene, alert, config, drained, receives};
-use crate::support::{Edit as _, Operator, Origin, Pki, Proxy, Sender, eventually};
+use crate::support::{Edit as _, Operator, Origin, Pki, Proxy, eventually};
 use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
 
 impl Scene {
     /// One whose process has a directory for what outlives it.
     fn with_state(delivery: &str, queue: &str) -> Self {
         let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::spawn_apart());
         let text = config(&origin, &directory, delivery, queue);
-        let variables = [("STATE_DIRECTORY", directory.path().to_owned())];
-        let proxy = Proxy::spawn_with(Pki::shared(), &text, &variables);
-        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
-        Self {
-            directory,
-            origin,
-            proxy,
-            sender,
-        }
+        let proxy = Proxy::spawn_with(Pki::shared(), &text, &state(&directory));
+        Self::of(directory, origin, proxy)
     }
 
     fn restart_with_state(&mut self) {
@@ -29,12 +24,13 @@ impl Scene {
 
     /// Starts the proxy, which has ended.
     fn start_with_state(&mut self) {
-        self.proxy = Proxy::launch(&self.proxy.config, |command| {
-            command.env("STATE_DIRECTORY", self.directory.path());
-        });
-        self.proxy.wait_for_event("ready");
-        self.sender = Sender::to(&self.proxy, Some(&Pki::shared().netdata()));
+        self.start_with(&state(&self.directory));
     }
+}
+
+/// The variable that names the directory for what outlives the process.
+fn state(directory: &TempDir) -> [(&'static str, PathBuf); 1] {
+    [("STATE_DIRECTORY", directory.path().to_owned())]
 }
 
 fn status(operator: &Operator) -> Value {

@@ -39,9 +39,14 @@ impl Scene {
 
     pub(crate) fn with(origin: Origin, delivery: &str, queue: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(&origin, &directory, delivery, queue);
-        let proxy = Proxy::spawn(Pki::shared(), &config);
-        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
+        let text = config(&origin, &directory, delivery, queue);
+        let proxy = Proxy::spawn(Pki::shared(), &text);
+        Self::of(directory, origin, proxy)
+    }
+
+    /// A scene of these parts: `proxy` is in front of `origin`, with its queue in `directory`.
+    fn of(directory: TempDir, origin: Origin, proxy: Proxy) -> Self {
+        let sender = netdata(&proxy);
         Self {
             directory,
             origin,
@@ -63,9 +68,28 @@ impl Scene {
 
     /// Starts the proxy again, which has ended.
     pub(crate) fn start(&mut self) {
-        self.proxy = Proxy::launch(&self.proxy.config, |_| {});
-        self.proxy.wait_for_event("ready");
-        self.sender = Sender::to(&self.proxy, Some(&Pki::shared().netdata()));
+        self.start_with(&[]);
+    }
+
+    /// Likewise, with these variables in its environment.
+    fn start_with(&mut self, variables: &[(&str, PathBuf)]) {
+        self.goes_on_with(Proxy::launch(&self.proxy.config, |command| {
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+        }));
+    }
+
+    /// Puts `proxy` into the place of the present one, once it is ready.
+    fn goes_on_with(&mut self, proxy: Proxy) {
+        proxy.wait_for_event("ready");
+        self.sender = netdata(&proxy);
+        self.proxy = proxy;
+    }
+
+    /// Waits until nothing is in the file any longer.
+    fn becomes_empty(&self) {
+        eventually("an empty queue", || {
+            self.asks(&["list"]).contains("Nothing waits").then_some(())
+        });
     }
 
     /// Posts `body`, which is stored.
@@ -77,6 +101,11 @@ impl Scene {
         assert_eq!(told["queued"], true);
         assert_eq!(told["request_id"].as_str(), answer.header("x-request-id"));
     }
+}
+
+/// Netdata Cloud, as a client of `proxy`.
+fn netdata(proxy: &Proxy) -> Sender {
+    Sender::to(proxy, Some(&Pki::shared().netdata()))
 }
 
 pub(crate) fn config(origin: &Origin, directory: &TempDir, delivery: &str, queue: &str) -> String {

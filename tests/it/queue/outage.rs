@@ -2,16 +2,21 @@
 //! is killed, and are delivered in order, while other routes go on.
 
 use super::{Scene, alert, config, drained_within, waiting};
-use crate::support::{Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use crate::support::{Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Sender};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// The number of notifications that wait; more of them by this variable, as many as in an hour.
+/// The number of notifications that wait, and that for an application that takes its time; more of
+/// them by this variable, as many as in an hour.
 const COUNT: usize = 20_000;
+const SLOW_COUNT: usize = 4_000;
 const COUNT_VARIABLE: &str = "NWP_OUTAGE";
+
+/// The time that such an application takes for each.
+const DELAY: Duration = Duration::from_millis(20);
 
 /// The number of them that come over the wire; the others are copies of their rows.
 const SENT: usize = 2_000;
@@ -110,28 +115,17 @@ impl Row {
     fn insert(&self, database: &Connection) {
         let insert = "insert into notification
             (route, key, idempotency, received, about, head, message) values (?, ?, ?, ?, ?, ?, ?)";
-        let Self {
-            route,
-            key,
-            idempotency,
-            received,
-            about,
-            head,
-            message,
-        } = self;
-        database
-            .prepare_cached(insert)
-            .unwrap()
-            .execute(params![
-                route,
-                key,
-                idempotency,
-                received,
-                about,
-                head,
-                message
-            ])
-            .unwrap();
+        let values = params![
+            self.route,
+            self.key,
+            self.idempotency,
+            self.received,
+            self.about,
+            self.head,
+            self.message
+        ];
+        let mut statement = database.prepare_cached(insert).unwrap();
+        assert_eq!(statement.execute(values), Ok(1));
     }
 }
 
@@ -145,13 +139,37 @@ impl Scene {
             other.url
         );
         let proxy = Proxy::spawn(Pki::shared(), &text.edit("[queue]", &route));
-        let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
-        Self {
-            directory,
-            origin,
-            proxy,
-            sender,
-        }
+        Self::of(directory, origin, proxy)
+    }
+
+    /// Takes every state of every alert.
+    fn takes(&self) {
+        thread::scope(|scope| {
+            for first in 0..CONNECTIONS {
+                let alerts = (first..ALERTS).step_by(CONNECTIONS);
+                scope.spawn(move || send(&self.sender, alerts));
+            }
+        });
+    }
+
+    /// Delivers the half of `count` to the application, which is up from now on, while the other
+    /// route is used. Returns the time that takes.
+    fn delivers_half(&self, count: usize, patience: Duration) -> Duration {
+        let (started, answered) = (Instant::now(), AtomicUsize::new(0));
+        let operator = Operator::of(&self.proxy);
+        let is_half = || waiting(&operator) <= count as f64 / 2.0;
+        thread::scope(|scope| {
+            scope.spawn(|| other_route(&self.sender, &answered, is_half));
+            self.origin.start();
+            while !is_half() {
+                assert!(started.elapsed() < patience, "{} wait", waiting(&operator));
+                thread::sleep(PATIENCE / 1000);
+            }
+        });
+        let (answered, elapsed) = (answered.into_inner(), started.elapsed());
+        eprintln!("half of {count} in {elapsed:.1?}, with {answered} of another route");
+        assert!(answered > 0);
+        elapsed
     }
 
     /// Copies what is stored until so many notifications wait.
@@ -196,59 +214,54 @@ fn other_route(sender: &Sender, answered: &AtomicUsize, is_over: impl Fn() -> bo
 
 #[test]
 fn what_came_for_an_hour_survives_a_kill_and_is_delivered_in_order_and_whole() {
+    survives(COUNT, Duration::ZERO);
+}
+
+#[test]
+fn an_application_that_takes_its_time_gets_it_in_order_and_whole_too() {
+    survives(SLOW_COUNT, DELAY);
+}
+
+/// An outage during which so many notifications come, and after which the application takes so long
+/// for each.
+fn survives(count: usize, delay: Duration) {
     let more = std::env::var(COUNT_VARIABLE).ok();
-    let count = more.map_or(COUNT, |text| text.parse().unwrap());
+    let count = more.map_or(count, |text| text.parse().unwrap());
     let other = Origin::spawn();
     let mut scene = Scene::with_other_route(&other);
+    scene.origin.answers_after(delay);
     let before = memory(&scene.proxy);
+    let takes_little = |proxy: &Proxy| {
+        let limit = MEMORY * count as u64 / HOUR as u64 + SLACK;
+        let more = memory(proxy).saturating_sub(before);
+        assert!(more < limit, "{more} bytes for {count}");
+    };
     scene.origin.stop();
-    thread::scope(|scope| {
-        for first in 0..CONNECTIONS {
-            let sender = &scene.sender;
-            scope.spawn(move || send(sender, (first..ALERTS).step_by(CONNECTIONS)));
-        }
-    });
+    scene.takes();
     scene.proxy.signal("KILL");
     scene.proxy.wait();
     scene.fill(count);
     scene.start();
     let line = scene.proxy.wait_for_event("queue_delivering");
     assert!(line.contains(&format!("waiting={count}")), "{line}");
-    let limit = MEMORY * count as u64 / HOUR as u64 + SLACK;
-    let more = memory(&scene.proxy).saturating_sub(before);
-    assert!(more < limit, "{more} bytes for {count}");
+    takes_little(&scene.proxy);
 
-    // Ended while it delivers, and while another route is used.
-    let half = count as f64 / 2.0;
-    let answered = AtomicUsize::new(0);
-    let operator = Operator::of(&scene.proxy);
-    let is_half = || waiting(&operator) <= half;
-    thread::scope(|scope| {
-        scope.spawn(|| other_route(&scene.sender, &answered, is_half));
-        scene.origin.start();
-        let deadline = Instant::now() + 20 * PATIENCE;
-        while !is_half() {
-            assert!(Instant::now() < deadline, "{} wait", waiting(&operator));
-            thread::sleep(PATIENCE / 1000);
-        }
-    });
-    assert!(answered.into_inner() > 0);
+    // Ended while it delivers.
+    let one_at_a_time = delay * u32::try_from(count / 2).unwrap();
+    let patience = 20 * PATIENCE + one_at_a_time;
+    let elapsed = scene.delivers_half(count, patience);
+    let is_beside_one_another = delay.is_zero() || elapsed < one_at_a_time;
+    assert!(is_beside_one_another, "{elapsed:?} for half of {count}");
     scene.proxy.signal("TERM");
     assert!(scene.proxy.wait().success());
     scene.start();
-    drained_within(20 * PATIENCE, &Operator::of(&scene.proxy));
-    let more = memory(&scene.proxy).saturating_sub(before);
-    assert!(more < limit, "{more} bytes after {count}");
+    drained_within(patience, &Operator::of(&scene.proxy));
+    takes_little(&scene.proxy);
 
     let received = scene.received();
     assert_eq!(received.len(), count / STATES);
     for (node, states) in received {
         assert!(states.iter().copied().eq(0..STATES), "{node}: {states:?}");
     }
-    eventually("an empty queue", || {
-        scene
-            .asks(&["list"])
-            .contains("Nothing waits")
-            .then_some(())
-    });
+    scene.becomes_empty();
 }

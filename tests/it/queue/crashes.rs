@@ -2,7 +2,7 @@
 
 use super::{Scene, alert, drained, drained_within, receives, transitions};
 use super::{queue_card, queue_status};
-use crate::support::{Operator, Origin, PATIENCE, Pki, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Operator, Origin, PATIENCE, Proxy, Sender, WEBHOOK, eventually};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,19 +28,36 @@ pub(crate) struct Acknowledged {
     pub(crate) is_over: AtomicBool,
 }
 
+/// Lets senders go on until this is dropped, so that they end with a test that fails, too.
+pub(crate) struct Sending<'a>(&'a Acknowledged);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
 impl Acknowledged {
+    pub(crate) fn sending(&self) -> Sending<'_> {
+        Sending(self)
+    }
+
     /// Sends the notifications of one node one after the other, each of them once, and notes which
     /// of them are acknowledged.
     pub(crate) fn send(&self, node: usize, sender: &Mutex<Sender>, pause: Duration) {
+        self.send_by(node, |_| sender.lock().unwrap().clone(), pause);
+    }
+
+    /// Likewise, each by the sender of its state.
+    pub(super) fn send_by(&self, node: usize, by: impl Fn(usize) -> Sender, pause: Duration) {
         let node = format!("n{node}");
         for state in 0.. {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
-            let sender = sender.lock().unwrap().clone();
             let body = alert(&node, &state.to_string());
             let headers = "Content-Type: application/json\r\n";
-            let answer = sender.send("POST", crate::support::WEBHOOK, headers, &body);
+            let answer = by(state).send("POST", WEBHOOK, headers, &body);
             if answer.is_ok_and(|answer| matches!(answer.status, 200 | 202)) {
                 let mut nodes = self.nodes.lock().unwrap();
                 nodes
@@ -88,6 +105,7 @@ fn kill_again_and_again(delivery: &str, kill: impl Fn(usize, &mut Scene)) {
     let sender = Mutex::new(scene.sender.clone());
     let acknowledged = Acknowledged::default();
     thread::scope(|scope| {
+        let _sending = acknowledged.sending();
         for node in 0..NODES {
             let (acknowledged, sender) = (&acknowledged, &sender);
             scope.spawn(move || acknowledged.send(node, sender, Duration::from_millis(50)));
@@ -101,7 +119,6 @@ fn kill_again_and_again(delivery: &str, kill: impl Fn(usize, &mut Scene)) {
             kill(round, &mut scene);
             *sender.lock().unwrap() = scene.sender.clone();
         }
-        acknowledged.is_over.store(true, Ordering::SeqCst);
     });
     drained_within(4 * PATIENCE, &Operator::of(&scene.proxy));
     eprintln!(
@@ -203,22 +220,4 @@ fn one_that_does_not_deliver_says_what_waits() {
     scene.origin.wait_for(2);
     drained(&operator);
     operator.wait_for(&oldest, 0.0);
-}
-
-#[test]
-fn of_two_on_one_file_one_delivers_and_the_other_stores() {
-    let scene = Scene::new("queue", "");
-    let other = Proxy::launch(&scene.proxy.config, |_| {});
-    other.wait_for_event("ready");
-    assert!(other.events("queue_delivering").is_empty());
-    let sender = Sender::to(&other, Some(&Pki::shared().netdata()));
-    assert_eq!(sender.post(&alert("n", "critical")).status, 202);
-    receives(&scene.origin, &["n-critical"]);
-    drained(&Operator::of(&scene.proxy));
-    // The lock of a process that is killed is free.
-    scene.proxy.signal("KILL");
-    other.wait_for_event("queue_delivering");
-    assert_eq!(sender.post(&alert("n", "clear")).status, 202);
-    receives(&scene.origin, &["n-critical", "n-clear"]);
-    drained(&Operator::of(&other));
 }

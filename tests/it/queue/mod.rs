@@ -6,6 +6,7 @@ mod files;
 mod lost;
 mod operator;
 mod outage;
+mod pairs;
 mod reorder;
 mod sandbox;
 mod status;

@@ -2,9 +2,9 @@
 
 use super::crashes::Acknowledged;
 use super::{ADMIN, Scene, config, drained_within};
-use crate::support::{Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, Sender, eventually};
+use crate::support::{Edit as _, Operator, Origin, PATIENCE, Pki, Proxy, eventually};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ const UPGRADES_VARIABLE: &str = "NWP_UPGRADES";
 const NODES: usize = 6;
 
 /// The process that serves, which a file names. It is ended with the test.
-struct Serving(PathBuf);
+pub(super) struct Serving(PathBuf);
 
 impl Serving {
     fn id(&self) -> Option<String> {
@@ -36,12 +36,19 @@ impl Serving {
 
     /// Has the process start its successor, and waits until it has ended.
     fn upgrade(&self) {
+        let before = self.begin_upgrade();
+        eventually("its end", || has_ended(&before).then_some(()));
+    }
+
+    /// Has the process start its successor, and waits until that serves. Returns the id of the
+    /// predecessor.
+    pub(super) fn begin_upgrade(&self) -> String {
         let before = self.id().expect("a process serves");
         self.signal("USR2");
         eventually("a successor", || {
-            let is_another = self.id().is_some_and(|id| id != before);
-            (is_another && has_ended(&before)).then_some(())
+            self.id().is_some_and(|id| id != before).then_some(())
         });
+        before
     }
 }
 
@@ -60,23 +67,15 @@ impl Drop for Serving {
     }
 }
 
-fn scene(directory: &Path, delivery: &str) -> Scene {
-    let (queue, origin) = (
-        tempfile::tempdir_in(directory).unwrap(),
-        Origin::spawn_apart(),
-    );
-    let (file, socket) = (queue.path().join("proxy.pid"), queue.path().join("upgrade"));
+/// A scene whose proxy can be upgraded, and what serves in it.
+pub(super) fn upgradable(delivery: &str) -> (Scene, Serving) {
+    let (directory, origin) = (tempfile::tempdir().unwrap(), Origin::spawn_apart());
+    let [file, socket] = ["proxy.pid", "upgrade"].map(|name| directory.path().join(name));
     let server = format!("[server]\npid_file = {file:?}\nupgrade_socket = {socket:?}");
-    let text = config(&origin, &queue, delivery, "").edit("[server]", &server);
+    let text = config(&origin, &directory, delivery, "").edit("[server]", &server);
     assert!(text.contains(ADMIN));
     let proxy = Proxy::spawn(Pki::shared(), &text);
-    let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
-    Scene {
-        directory: queue,
-        origin,
-        proxy,
-        sender,
-    }
+    (Scene::of(directory, origin, proxy), Serving(file))
 }
 
 #[test]
@@ -84,9 +83,7 @@ fn upgrades_during_an_outage_under_load_lose_and_reorder_nothing() {
     let more = std::env::var(UPGRADES_VARIABLE).ok();
     let upgrades: usize = more.map_or(UPGRADES, |text| text.parse().unwrap());
     for delivery in ["fallback", "queue"] {
-        let directory = tempfile::tempdir().unwrap();
-        let scene = scene(directory.path(), delivery);
-        let serving = Serving(scene.directory.path().join("proxy.pid"));
+        let (scene, serving) = upgradable(delivery);
         let sender = Mutex::new(scene.sender.clone());
         let acknowledged = Acknowledged::default();
         let goes_on = || {
@@ -98,6 +95,7 @@ fn upgrades_during_an_outage_under_load_lose_and_reorder_nothing() {
         };
         scene.origin.stop();
         thread::scope(|scope| {
+            let _sending = acknowledged.sending();
             for node in 0..NODES {
                 let (acknowledged, sender) = (&acknowledged, &sender);
                 scope.spawn(move || acknowledged.send(node, sender, Duration::from_millis(20)));
@@ -111,7 +109,6 @@ fn upgrades_during_an_outage_under_load_lose_and_reorder_nothing() {
             scene.origin.start();
             serving.upgrade();
             goes_on();
-            acknowledged.is_over.store(true, Ordering::SeqCst);
         });
         drained_within(4 * PATIENCE, &Operator::of(&scene.proxy));
         let count = acknowledged.count.load(Ordering::SeqCst);

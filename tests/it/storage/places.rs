@@ -1,7 +1,7 @@
 //! Places where a queue cannot be: `check` and the start name the key and the remedy.
 
 use super::{PROGRAM, config};
-use crate::support::{Origin, finish, skip};
+use crate::support::{Origin, finish, is_root, is_runnable, skip, skip_unless_required};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,38 @@ fn a_file_system_that_is_read_only() {
         command,
         &["queue.path", "Read-only file system", "StateDirectory="],
     );
+}
+
+/// Shows a directory at another path through FUSE, and runs a command there. Both end with the
+/// namespace of processes, whatever happens.
+const THROUGH_FUSE: &str = "
+bindfs -f \"$1\" \"$2\" &
+until mountpoint -q \"$2\"; do kill -0 $!; sleep 0.01; done
+shift 2
+\"$@\"";
+
+#[test]
+fn a_file_system_of_another_program() {
+    if !is_root() || !Path::new("/dev/fuse").exists() || !is_runnable("bindfs") {
+        let missing =
+            "a file system of FUSE needs root, /dev/fuse and bindfs (Debian package bindfs)";
+        return skip_unless_required("NWP_REQUIRE_FUSE", missing);
+    }
+    let (source, mounted) = (directory(), directory());
+    let config = config_for(&mounted.path().join("queue.db"));
+    let command = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "--pid", "--fork"]);
+        command.args(["--kill-child", "sh", "-euc", THROUGH_FUSE, "sh"]);
+        command.args([source.path(), mounted.path()]).arg(PROGRAM);
+        command
+    };
+    is_refused(
+        &config,
+        command,
+        &["queue.path", "FUSE", "a local directory"],
+    );
+    assert_eq!(fs::read_dir(source.path()).unwrap().count(), 0);
 }
 
 /// Of another user, or read-only.

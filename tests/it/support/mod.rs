@@ -71,7 +71,7 @@ pub(crate) use stream::{Carrier, Stream};
 pub(crate) use terminal::Screen;
 
 use std::io::Write as _;
-use std::process::{Child, Output};
+use std::process::{Child, Command, Output};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,11 @@ pub(crate) fn finish(child: Child) -> Output {
     told.recv_timeout(4 * PATIENCE)
         .unwrap_or_else(|_| panic!("process {id} does not end"))
         .unwrap()
+}
+
+/// Returns `true` if a program of others is installed, of which `--version` is an option.
+pub(crate) fn is_runnable(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
 }
 
 /// Skips a test as [`skip`] does. Fails it instead if `variable` is 1, which requires what is

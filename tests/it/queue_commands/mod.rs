@@ -5,6 +5,8 @@ mod changes;
 mod exports;
 mod files;
 mod lists;
+mod manual;
+mod sqlite;
 mod users;
 
 use crate::queue::Scene;

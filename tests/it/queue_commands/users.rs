@@ -30,7 +30,8 @@ fn commands_of_root_leave_the_files_to_the_service() {
     if !is_root() {
         return skip("a service of another user, which only root can start");
     }
-    let mut scene = Scene::waiting(&[alert("n", "critical"), alert("m", "critical")]);
+    let alerts = ["n", "m", "o", "p"].map(|node| alert(node, "critical"));
+    let mut scene = Scene::waiting(&alerts);
     scene.end();
     // The service reads its configuration from a directory of its own.
     let own = tempfile::tempdir().unwrap();
@@ -45,7 +46,8 @@ fn commands_of_root_leave_the_files_to_the_service() {
 
     // Without a running proxy, root makes the files that SQLite needs.
     scene.asks(&["park", "1"]);
-    assert_eq!(scene.ids(&[]), [1, 2]);
+    scene.asks(&["drop", "3"]);
+    assert_eq!(scene.ids(&[]), [1, 2, 4]);
     are_theirs(&scene);
 
     scene.proxy = service(&config);
@@ -54,6 +56,7 @@ fn commands_of_root_leave_the_files_to_the_service() {
     assert_eq!(scene.ids(&["--parked"]), [1]);
     scene.asks(&["retry", "1"]);
     scene.asks(&["park", "2"]);
+    scene.asks(&["drop", "4"]);
     are_theirs(&scene);
     scene.origin.start();
     receives(&scene.origin, &["n-critical"]);

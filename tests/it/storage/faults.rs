@@ -1,25 +1,17 @@
 //! Single calls to the file of the queue fail: a library in front of the system's lets each of them
 //! fail in turn.
 
-use super::{
-    Alert, config, is_sound, kill, number, receives_all, run, sender, set_aside, write_back,
-};
+use super::faulty_disk::{FaultyDisk, faults};
+use super::{Alert, config, is_sound, kill, receives_all, run, sender, write_back};
 use crate::queue::{queue_card, queue_status};
-use crate::support::{Operator, Origin, PATIENCE, Proxy, eventually, is_event, preloadable};
-use std::fs;
+use crate::support::{Operator, Origin, PATIENCE, Proxy, eventually, is_event};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
-use tempfile::TempDir;
-
-/// The number of calls of a kind of which each fails once; more of them by this variable.
-const FAULTS: usize = 8;
-const FAULTS_VARIABLE: &str = "NWP_WRITE_FAULTS";
 
 /// A proxy whose disk fails on demand.
 struct Faulty {
-    directory: TempDir,
-    shim: PathBuf,
+    disk: FaultyDisk,
     origin: Origin,
     config: PathBuf,
 }
@@ -27,65 +19,23 @@ struct Faulty {
 impl Faulty {
     /// Returns `None` where nothing can stand in for the system's calls.
     fn new(delivery: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let shim = preloadable(directory.path(), include_str!("faults.c"))?;
-        let origin = Origin::spawn_apart();
-        let config = config(&origin, &directory.path().join("queue.db"), delivery);
+        let (disk, origin) = (FaultyDisk::new()?, Origin::spawn_apart());
+        let config = config(&origin, &disk.file(), delivery);
         Some(Self {
-            directory,
-            shim,
+            disk,
             origin,
             config,
         })
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(super::PROGRAM);
-        command.env("LD_PRELOAD", &self.shim);
-        command.env("FAULT_DIRECTORY", self.directory.path());
-        command
-    }
-
     fn run(&self) -> Proxy {
-        run(self.command(), &self.config)
+        run(self.disk.command(super::PROGRAM), &self.config)
     }
 
     fn start(&self) -> Proxy {
-        let mut command = self.command();
+        let mut command = self.disk.command(super::PROGRAM);
         command.args(["run", "--config"]).arg(&self.config);
         Proxy::run(command, &self.config)
-    }
-
-    /// Lets the `at`th call of a kind fail from now on, or every one if that is 0.
-    fn arm(&self, kind: &str, at: usize) {
-        self.arm_several(kind, at, 1);
-    }
-
-    /// Likewise, with `count` calls in a row.
-    fn arm_several(&self, kind: &str, at: usize, count: usize) {
-        let next = self.directory.path().join("next");
-        fs::write(&next, format!("{kind} {at} {count}")).unwrap();
-        fs::rename(next, self.armed()).unwrap();
-    }
-
-    fn disarm(&self) {
-        fs::remove_file(self.armed()).unwrap();
-    }
-
-    fn has_failed(&self) -> bool {
-        !self.armed().exists()
-    }
-
-    fn armed(&self) -> PathBuf {
-        self.directory.path().join("armed")
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("queue.db")
-    }
-
-    fn nothing_is_set_aside(&self) {
-        assert!(set_aside(self.directory.path()).is_empty());
     }
 }
 
@@ -94,18 +44,18 @@ impl Faulty {
 /// were refused.
 fn fail_each(faulty: &Faulty, kind: &str) -> usize {
     let (mut alert, mut acknowledged, mut refused) = (Alert::of("n"), Vec::new(), 0);
-    let faults = number(FAULTS_VARIABLE, FAULTS);
+    let faults = faults();
     for at in 1..=faults {
         let mut proxy = faulty.run();
         if at % 2 == 0 {
             faulty.origin.stop();
         }
         let mut connection = sender(&proxy).connect().unwrap();
-        faulty.arm(kind, at);
+        faulty.disk.arm(kind, at);
         let deadline = Instant::now() + PATIENCE;
         // One more after the failure, which is acknowledged, unless the process is gone.
         loop {
-            let has_failed = faulty.has_failed();
+            let has_failed = faulty.disk.has_failed();
             match alert.post(&mut connection) {
                 Ok(Some(id)) => {
                     acknowledged.push(id);
@@ -129,8 +79,8 @@ fn fail_each(faulty: &Faulty, kind: &str) -> usize {
     let proxy = faulty.run();
     receives_all(&faulty.origin, &proxy, &acknowledged);
     kill(proxy);
-    is_sound(&faulty.file());
-    faulty.nothing_is_set_aside();
+    is_sound(&faulty.disk.file());
+    faulty.disk.nothing_is_set_aside();
     let count = acknowledged.len();
     eprintln!("{kind}: {count} acknowledged, {refused} refused, {faults} calls failed, none lost");
     refused
@@ -156,29 +106,29 @@ fn nothing_is_acknowledged_on_top_of_what_a_failed_synchronisation_has_left() {
     };
     faulty.origin.stop();
     let (mut alert, mut acknowledged) = (Alert::of("n"), Vec::new());
-    for failures in 1..=number(FAULTS_VARIABLE, FAULTS) {
+    for failures in 1..=faults() {
         let mut proxy = faulty.run();
         let mut connection = sender(&proxy).connect().unwrap();
         for _ in 0..3 {
             acknowledged.extend(alert.post(&mut connection).unwrap());
         }
-        faulty.arm_several("forgotten", 1, failures);
-        while !faulty.has_failed() {
+        faulty.disk.arm_several("forgotten", 1, failures);
+        while !faulty.disk.has_failed() {
             acknowledged.extend(alert.post(&mut connection).unwrap());
         }
         for _ in 0..3 {
             acknowledged.extend(alert.post(&mut connection).unwrap());
         }
-        faulty.arm("cut", 1);
+        faulty.disk.arm("cut", 1);
         assert!(alert.post(&mut connection).is_err(), "the power is on");
         proxy.wait();
     }
     let count = acknowledged.len();
-    assert!(count >= 6 * number(FAULTS_VARIABLE, FAULTS), "{count}");
+    assert!(count >= 6 * faults(), "{count}");
     faulty.origin.start();
     let proxy = faulty.run();
     receives_all(&faulty.origin, &proxy, &acknowledged);
-    faulty.nothing_is_set_aside();
+    faulty.disk.nothing_is_set_aside();
     eprintln!("{count} acknowledged around failures before a power cut, none lost");
 }
 
@@ -208,12 +158,12 @@ fn a_start_during_which_a_call_fails_says_so_and_damages_nothing() {
         let acknowledged = store_while_down(&faulty, &mut alert, 20);
         // A start reads more than it writes.
         let calls = if kind == "pread" { 5 } else { 1 };
-        for at in 1..=calls * number(FAULTS_VARIABLE, FAULTS) {
-            faulty.arm(kind, at);
+        for at in 1..=calls * faults() {
+            faulty.disk.arm(kind, at);
             let mut proxy = faulty.start();
             is_ready_or_says_why(&mut proxy);
-            let _ = fs::remove_file(faulty.armed());
-            faulty.nothing_is_set_aside();
+            faulty.disk.disarm();
+            faulty.disk.nothing_is_set_aside();
         }
         faulty.origin.start();
         let proxy = faulty.run();
@@ -231,7 +181,7 @@ fn store_while_down(faulty: &Faulty, alert: &mut Alert, count: usize) -> Vec<Str
     for state in 0..count {
         acknowledged.extend(alert.post(&mut connection).unwrap());
         if state == count / 2 {
-            write_back(&faulty.file());
+            write_back(&faulty.disk.file());
         }
     }
     assert_eq!(acknowledged.len(), count);
@@ -265,10 +215,10 @@ fn a_read_that_fails_delays_a_delivery_and_loses_nothing() {
     alert.padding = 200_000;
     let acknowledged = store_while_down(&faulty, &mut alert, 30);
     let proxy = faulty.run();
-    faulty.arm("pread", 0);
+    faulty.disk.arm("pread", 0);
     faulty.origin.start();
     proxy.wait_for_event("queue_unreadable");
-    faulty.disarm();
+    faulty.disk.disarm();
     receives_all(&faulty.origin, &proxy, &acknowledged);
 }
 
@@ -287,20 +237,20 @@ fn what_cannot_be_read_after_a_command_is_read_again() {
         alert.post(&mut connection).unwrap().unwrap();
     }
     let mut failures = 0;
-    for at in 1..=2 * number(FAULTS_VARIABLE, FAULTS) {
-        faulty.arm("pread", at);
+    for at in 1..=2 * faults() {
+        faulty.disk.arm("pread", at);
         let (command, parked) = match at % 2 {
             1 => ("park", 1.0),
             _ => ("retry", 0.0),
         };
         let mut queue = Command::new(super::PROGRAM);
         queue.args(["queue", command, "2", "--file"]);
-        let output = queue.arg(faulty.file()).output().unwrap();
+        let output = queue.arg(faulty.disk.file()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let series = "queue_messages{route=\"/webhooks/netdata\",state=\"parked\"}";
         operator.wait_for(series, parked);
-        failures += usize::from(faulty.has_failed());
-        let _ = fs::remove_file(faulty.armed());
+        failures += usize::from(faulty.disk.has_failed());
+        faulty.disk.disarm();
     }
     assert!(failures > 0, "no read has failed");
     eprintln!("{failures} reads have failed after commands");
@@ -317,7 +267,7 @@ fn a_disk_that_takes_nothing_for_a_while_is_reported_until_it_does() {
     let mut post = || alert.post(&mut connection).unwrap();
     let first = post().unwrap();
     assert_eq!(operator.get("/readyz").status, 200);
-    faulty.arm("fsync", 0);
+    faulty.disk.arm("fsync", 0);
     for _ in 0..5 {
         assert_eq!(post(), None);
     }
@@ -333,7 +283,7 @@ fn a_disk_that_takes_nothing_for_a_while_is_reported_until_it_does() {
     for part in ["The file", "cannot be written", &*shown] {
         assert!(card.contains(part), "{part}: {card}");
     }
-    faulty.disarm();
+    faulty.disk.disarm();
     // Without a notification that comes, too.
     proxy.wait_for_event("queue_writable");
     assert_eq!(operator.get("/readyz").status, 200);
@@ -351,7 +301,7 @@ fn an_application_that_is_up_gets_what_cannot_be_stored() {
     };
     let proxy = faulty.run();
     let sender = sender(&proxy);
-    faulty.arm("fsync", 0);
+    faulty.disk.arm("fsync", 0);
     for node in ["a", "b"] {
         let mut connection = sender.connect().unwrap();
         let id = Alert::of(node).post(&mut connection).unwrap().unwrap();

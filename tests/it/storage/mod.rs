@@ -1,8 +1,10 @@
 //! Disks that fail, that are full, that lose their power, and files that are damaged: what was
 //! acknowledged is delivered, in its order, and what cannot be kept is refused.
 
+mod control;
 mod damage;
 mod faults;
+mod faulty_disk;
 mod full;
 mod places;
 mod power;

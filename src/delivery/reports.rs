@@ -99,7 +99,7 @@ pub(super) fn damaged(aside: &Path, problem: &str) {
         event = "queue_damaged",
         error = problem,
         file = %aside,
-        "the queue is damaged and was set aside, a new one is in use: recover it with `sqlite3 {aside} .recover`"
+        "the queue is damaged and was set aside, a new one is in use: recover it from `sqlite3 {aside} .dump`"
     );
 }
 

@@ -106,7 +106,7 @@ fn every_sample_configuration_passes_check() {
 }
 
 /// Where the commands that begin like this are tried; all others are tried here.
-const TRIED_ELSEWHERE: [(&str, &str); 20] = [
+const TRIED_ELSEWHERE: [(&str, &str); 24] = [
     ("cargo run -- demo", "demo"),
     ("cargo test", "this is it"),
     (
@@ -117,6 +117,16 @@ const TRIED_ELSEWHERE: [(&str, &str); 20] = [
     ("ln ", "setup"),
     ("openssl ", "setup"),
     ("kill ", "setup"),
+    ("sqlite3 ", "storage::recovery, with those that follow it"),
+    ("sed ", "storage::recovery"),
+    (
+        "netdata-webhook-proxy queue export --file recovered.db ",
+        "storage::recovery",
+    ),
+    (
+        "netdata-webhook-proxy send file recovered.jsonl ",
+        "storage::recovery",
+    ),
     ("CREDENTIALS_DIRECTORY=", "setup"),
     ("netdata-webhook-proxy run ", "setup, and everywhere else"),
     ("netdata-webhook-proxy doctor ", "below"),

@@ -133,7 +133,7 @@ fn a_damaged_file_is_set_aside_and_the_proxy_serves() {
     assert!(fs::remove_file(&log).is_ok() || !log.exists());
     scene.start();
     let line = scene.proxy.wait_for_event("queue_damaged");
-    assert!(line.contains(".recover"), "{line}");
+    assert!(line.contains(" .dump`"), "{line}");
     let kept = fs::read_dir(scene.directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().path());

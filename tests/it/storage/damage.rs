@@ -85,7 +85,7 @@ impl Scene {
             let [line] = &lines[..] else {
                 panic!("{lines:?}");
             };
-            let recover = format!("sqlite3 {file} .recover");
+            let recover = format!("sqlite3 {file} .dump");
             assert!(line.contains(&recover), "{line}");
             let page = Operator::of(&proxy).get("/").body;
             assert!(page.contains(file), "{page}");

@@ -8,6 +8,7 @@ mod faulty_disk;
 mod full;
 mod places;
 mod power;
+mod recovery;
 mod rows;
 
 use crate::queue::{alert, transitions};

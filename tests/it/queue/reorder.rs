@@ -60,11 +60,14 @@ fn a_clear_on_another_stream_does_not_overtake_a_critical_that_hangs() {
     }
 }
 
+/// Posts a body by a protocol.
+type Post = fn(&Sender, &str) -> Answer;
+
 /// How a CRITICAL and its CLEAR come, and to what.
 #[derive(Clone, Copy)]
 struct Way {
     delivery: &'static str,
-    post: fn(&Sender, &str) -> Answer,
+    post: Post,
     shape: fn(&str) -> String,
 }
 
@@ -74,8 +77,7 @@ fn by_http2(sender: &Sender, body: &str) -> Answer {
 
 /// Plays a scene for each way, all of them at the same time.
 fn for_each_way(play: fn(Way)) {
-    let protocols: [(_, fn(&Sender, &str) -> Answer); 2] =
-        [("HTTP/1.1", Sender::post), ("HTTP/2", by_http2)];
+    let protocols: [(_, Post); 2] = [("HTTP/1.1", Sender::post), ("HTTP/2", by_http2)];
     thread::scope(|scope| {
         for delivery in ["fallback", "queue"] {
             for (protocol, post) in protocols {

@@ -23,6 +23,7 @@ pub(crate) use examination::{Examination, examine};
 pub(crate) use fault::Fault;
 pub(crate) use session::{Database, Parameter, Session};
 
+use crate::term::{Beat, Holder, Term};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
@@ -36,4 +37,18 @@ pub(crate) fn process_name() -> String {
 /// Returns a column.
 pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, Fault> {
     row.try_get(at).map_err(|error| Fault::of(&error))
+}
+
+/// Reads who holds a term: whether this process does, its number, and its beats. Without a row, nobody
+/// does.
+pub(crate) fn holder(row: Option<&Row>) -> Result<Holder, Fault> {
+    let Some(row) = row else {
+        return Ok(Holder::Elsewhere(None));
+    };
+    let (is_here, term, count): (bool, i64, i64) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+    let term = Term(term);
+    Ok(match is_here {
+        true => Holder::Here(term),
+        false => Holder::Elsewhere(Some(Beat { term, count })),
+    })
 }

@@ -7,9 +7,9 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Database, Fault, Parameter, Session, get, process_name};
+use super::{Database, Fault, Parameter, Session, get, holder, process_name};
 use crate::config::{Acme, AcmeState, DatabaseSource};
-use crate::term::{self, Beat, Holder, Tenure, Term, TermStep};
+use crate::term::{self, Holder, Tenure, Term, TermStep};
 use crate::tls::acme::{Folder, Held, Lock, Store};
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// The interval at which a lease is looked at.
@@ -229,18 +228,6 @@ impl Shared {
         // Ignore the error: the lease ends by itself.
         let _ = self.ask(&name, &TermStep::Resign(term)).await;
     }
-}
-
-fn holder(row: Option<&Row>) -> Result<Holder, Fault> {
-    let Some(row) = row else {
-        return Ok(Holder::Elsewhere(None));
-    };
-    let (is_here, term, count): (bool, i64, i64) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-    let term = Term(term);
-    Ok(match is_here {
-        true => Holder::Here(term),
-        false => Holder::Elsewhere(Some(Beat { term, count })),
-    })
 }
 
 /// A lock for as long as its lease lasts.

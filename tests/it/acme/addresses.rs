@@ -19,6 +19,11 @@ fn addresses() -> Option<[SocketAddr; 2]> {
     Some(addresses)
 }
 
+/// Those addresses, and the resolver that names lead to them by; none where it cannot be had.
+fn addresses_and_resolver(origin: &Origin) -> Option<([SocketAddr; 2], Resolver)> {
+    Some((addresses()?, Resolver::answering(origin)?))
+}
+
 /// The same address over IPv6, of whose own there is but one on each machine.
 fn over_ipv6(address: SocketAddr) -> IpAddr {
     match address.ip() {
@@ -37,10 +42,7 @@ fn config_at(address: SocketAddr, origin: &Origin) -> String {
 #[test]
 fn the_doctor_validates_at_every_address() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
-    let Some([here, there]) = addresses() else {
-        return;
-    };
-    let Some(resolver) = Resolver::answering(&origin) else {
+    let Some(([here, there], resolver)) = addresses_and_resolver(&origin) else {
         return;
     };
     let proxy = Proxy::spawn(&pki, &config_at(here, &origin));
@@ -109,10 +111,7 @@ fn accept_everything(address: SocketAddr, mut config: ServerConfig) {
 #[test]
 fn a_server_in_front_that_accepts_the_protocol_does_not_pass_for_this_one() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
-    let Some([here, there]) = addresses() else {
-        return;
-    };
-    let Some(resolver) = Resolver::answering(&origin) else {
+    let Some(([here, there], resolver)) = addresses_and_resolver(&origin) else {
         return;
     };
     let proxy = Proxy::spawn(&pki, &config_at(here, &origin));

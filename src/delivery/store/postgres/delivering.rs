@@ -1,10 +1,10 @@
 //! What the replica that delivers does with what is stored.
 
 use super::{READ, Shared, rows, statements};
-use crate::database::{Fault, Parameter, get};
+use crate::database::{Fault, Parameter, get, holder};
 use crate::delivery::order::{Key, Place, Spot};
 use crate::delivery::store::{
-    Beat, Counts, End, Fetched, Holder, Listed, ParkedCount, Reading, Rerouted, Seen, Settlement,
+    Counts, End, Fetched, Holder, Listed, ParkedCount, Reading, Rerouted, Seen, Settlement,
     StoredMessage, Term, TermStep, Totals, WaitingCount,
 };
 use bytes::Bytes;
@@ -67,15 +67,7 @@ impl Shared {
                 self.deliver(statements::RESIGN, &parameters).await?.0
             }
         };
-        let Some(row) = rows.first() else {
-            return Ok(Holder::Elsewhere(None));
-        };
-        let (is_here, term, count): (bool, i64, i64) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-        let term = Term(term);
-        Ok(match is_here {
-            true => Holder::Here(term),
-            false => Holder::Elsewhere(Some(Beat { term, count })),
-        })
+        holder(rows.first())
     }
 
     pub(super) async fn read(&self, after: i64, limit: Duration) -> Result<(Reading, i64), Fault> {

@@ -55,7 +55,8 @@ pub(super) async fn deliver<S: Session>(
     let deferred = Deferred::new(transaction, verified, &receipt);
     match way {
         Way::Direct => deferred.try_directly(transaction, receipt).await,
-        Way::Store(reason) => deferred.store(transaction, receipt, reason).await,
+        // Boxed, here and below, so that a direct attempt does not move the memory of all the rest.
+        Way::Store(reason) => Box::pin(deferred.store(transaction, receipt, reason)).await,
     }
 }
 
@@ -139,7 +140,7 @@ impl<'v> Deferred<'v> {
         let mut attempt = self.attempt(&receipt, Duration::ZERO);
         let Ok(result) = timeout(PATIENCE, &mut attempt).await else {
             receipt.let_go_on(async move { conclude(ended(attempt.await)).await });
-            return self.store(transaction, receipt, StoreReason::Late).await;
+            return Box::pin(self.store(transaction, receipt, StoreReason::Late)).await;
         };
         let result = ended(result);
         match judge(&result) {
@@ -154,7 +155,7 @@ impl<'v> Deferred<'v> {
                     trace_response(response.server().label(), response.head.status());
                     tokio::spawn(response.discard());
                 }
-                self.store(transaction, receipt, StoreReason::Down).await;
+                Box::pin(self.store(transaction, receipt, StoreReason::Down)).await;
             }
         }
     }

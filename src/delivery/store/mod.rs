@@ -11,7 +11,7 @@ mod suite;
 
 use super::order::{Key, Place, Spot};
 use super::survey::Survey;
-pub(crate) use crate::term::{Beat, Holder, Term, TermStep};
+pub(crate) use crate::term::{Holder, Term, TermStep};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -3,8 +3,8 @@ use super::super::suite::{self, new, park, receipt, store_one, take, waiting};
 use super::*;
 use crate::config::DatabaseSource;
 use crate::delivery::order::{Key, Place};
-use crate::delivery::store::Beat;
 use crate::postgres_server as server;
+use crate::term::Beat;
 use server::Server;
 use std::sync::OnceLock;
 

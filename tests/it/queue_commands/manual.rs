@@ -5,7 +5,6 @@ use crate::queue::alert;
 use crate::support::{Origin, page};
 use regex::Regex;
 use rusqlite::Connection;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -32,7 +31,9 @@ fn documented() -> Vec<String> {
 /// Copies the file of a queue that no process uses, with the ids of the page.
 fn template(scene: &Scene) -> String {
     let path = scene.directory.path().join("template.db");
-    fs::copy(scene.file(), &path).unwrap();
+    // A process that ends may leave its latest changes in the log beside the file.
+    let original = Connection::open(scene.file()).unwrap();
+    original.execute("vacuum into ?", [path.to_str()]).unwrap();
     let database = Connection::open(&path).unwrap();
     for (from, to) in (1..).zip(IDS) {
         let change = "update notification set id = ? where id = ?";

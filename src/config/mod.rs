@@ -34,7 +34,6 @@ mod upstream;
 
 pub(crate) use acme::{Acme, AcmeState, Domain, ExternalAccount};
 pub(crate) use authorities::fault as authority_fault;
-#[cfg(feature = "server")]
 pub(crate) use database_source::DatabaseSource;
 #[cfg(feature = "server")]
 pub(crate) use database_url::{ChannelBinding, DatabaseAddress, DatabaseHost, DatabaseUrl};

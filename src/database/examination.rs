@@ -2,6 +2,7 @@
 //! changed.
 
 use super::session::{CONNECT, Database, Session};
+use super::shape::ask_all;
 use super::{Fault, get, shape};
 use crate::config::DatabaseSource;
 use std::sync::Arc;
@@ -69,12 +70,12 @@ pub(crate) async fn examine(source: &DatabaseSource) -> Examination {
 }
 
 async fn look(client: &Client, examination: &mut Examination) -> Result<(), Fault> {
-    let rows = ask(client, VERSION).await?;
+    let rows = ask_all(client, VERSION).await?;
     let row = rows.first().ok_or_else(shape::silent)?;
     let (version, encoding): (&str, &str) = (get(row, 0)?, get(row, 1)?);
     examination.server = Some(format!("PostgreSQL {version}, {encoding}"));
     examination.warnings.extend(asynchronous(row)?);
-    let missing = ask(client, MISSING).await?;
+    let missing = ask_all(client, MISSING).await?;
     for row in &missing {
         let right: &str = get(row, 0)?;
         let error = format!("the role of the database lacks a right: {right}");
@@ -99,11 +100,6 @@ async fn look(client: &Client, examination: &mut Examination) -> Result<(), Faul
     Ok(())
 }
 
-async fn ask(client: &Client, statement: &str) -> Result<Vec<Row>, Fault> {
-    let rows = client.query_typed(statement, &[]).await;
-    rows.map_err(|error| Fault::of_connect(&error))
-}
-
 fn asynchronous(row: &Row) -> Result<Option<String>, Fault> {
     let (is_unset, standbys): (bool, i64) = (get(row, 2)?, get(row, 3)?);
     Ok((is_unset && standbys > 0).then(|| {
@@ -125,6 +121,6 @@ async fn is_pooled(session: &Session, client: &Client) -> bool {
 }
 
 async fn process(client: &Client) -> Result<i32, Fault> {
-    let rows = ask(client, "select pg_backend_pid()").await?;
+    let rows = ask_all(client, "select pg_backend_pid()").await?;
     get(rows.first().ok_or_else(shape::silent)?, 0)
 }

@@ -70,14 +70,17 @@ pub(super) fn silent() -> Fault {
 }
 
 async fn make(client: &Client) -> Result<(), Fault> {
-    let made = client.query_typed(MAKE, &[]).await;
-    made.map(drop).map_err(|error| Fault::of_connect(&error))
+    ask_all(client, MAKE).await.map(drop)
+}
+
+/// Runs a statement without parameters on a connection that is being made, or examined.
+pub(super) async fn ask_all(client: &Client, statement: &str) -> Result<Vec<Row>, Fault> {
+    let rows = client.query_typed(statement, &[]).await;
+    rows.map_err(|error| Fault::of_connect(&error))
 }
 
 async fn ask(client: &Client, statement: &str) -> Result<Option<Row>, Fault> {
-    let rows = client.query_typed(statement, &[]).await;
-    let mut rows = rows.map_err(|error| Fault::of_connect(&error))?;
-    Ok(rows.pop())
+    Ok(ask_all(client, statement).await?.pop())
 }
 
 fn fitness(row: &Row) -> Result<i64, Fault> {

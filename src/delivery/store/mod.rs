@@ -265,7 +265,8 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Stores notifications durably. Returns the result of each.
     async fn store(&self, batch: Vec<NewNotification>) -> Vec<Result<Stored, StoreError>>;
 
-    /// Asks whether a notification may be tried directly, as far as other processes are concerned.
+    /// Asks whether a notification may be tried directly, as far as other machines are concerned.
+    /// Only a [shared](Self::is_shared) store needs to be asked, as each direct attempt would wait for it.
     async fn ask(&self, spot: &Spot) -> Result<Asked, StoreError>;
 
     /// Takes, keeps or gives up the term. Returns the process that has it then.

@@ -5,7 +5,7 @@ use super::{END_SESSIONS, Replica, Scene, Server, postgres};
 use crate::queue::{Acknowledged, alert};
 use crate::support::eventually;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,15 +113,6 @@ impl Battle {
     }
 }
 
-/// Has senders end when it is dropped: also when the test fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// Ends one thing after the other, while notifications are sent to both replicas.
 fn fight(delivery: &str) {
     let Some(mut battle) = Battle::new(delivery) else {
@@ -139,7 +130,7 @@ fn fight(delivery: &str) {
             let (acknowledged, sender) = (&acknowledged, &senders[node % 2]);
             scope.spawn(move || acknowledged.send(node, sender, Duration::from_millis(50)));
         }
-        let _over = Over(&acknowledged.is_over);
+        let _sending = acknowledged.sending();
         for round in 0..rounds() {
             let before = acknowledged.count.load(Ordering::SeqCst);
             eventually("acknowledged notifications", || {

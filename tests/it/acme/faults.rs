@@ -317,8 +317,9 @@ fn an_account_that_the_authority_lost_is_created_again() {
 #[test]
 fn an_authority_that_is_away_stops_nothing_that_was_issued() {
     let (pki, origin) = (Pki::new(), Origin::spawn());
+    // It is renewed when a sixth is left at the latest, within what a test waits for an event.
     let setup = Setup {
-        validity: Some(20),
+        validity: Some(24),
         ..Setup::default()
     };
     let Some(pebble) = Pebble::start_with(&pki, setup) else {

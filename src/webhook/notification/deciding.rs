@@ -5,11 +5,12 @@
 
 use super::Kind;
 use super::json::{Json, Value};
+use super::key::Key;
 use crate::rejection::Rejection;
 
 /// A field with its expected type.
 struct Field {
-    path: &'static [&'static str],
+    path: &'static [Key],
     may_be: MayBe,
 }
 
@@ -24,63 +25,64 @@ enum MayBe {
     StringOrObject,
 }
 
-const fn field(path: &'static [&'static str], may_be: MayBe) -> Field {
+const fn field(path: &'static [Key], may_be: MayBe) -> Field {
     Field { path, may_be }
 }
 
 /// The severity and the id of the transition. In the flat shape, `alert` is a string, and has
 /// neither.
 const ALERT: &[Field] = &[
-    field(&["alert", "state"], MayBe::Object),
-    field(&["alert", "state", "status"], MayBe::String),
-    field(&["alert", "transition_id"], MayBe::String),
+    field(&[Key::Alert, Key::State], MayBe::Object),
+    field(&[Key::Alert, Key::State, Key::Status], MayBe::String),
+    field(&[Key::Alert, Key::TransitionId], MayBe::String),
 ];
 
 /// The severity of a flat alert.
-const SEVERITY: &[Field] = &[field(&["severity"], MayBe::String)];
+const SEVERITY: &[Field] = &[field(&[Key::Severity], MayBe::String)];
 
 const REACHABILITY: &[Field] = &[
-    field(&["status"], MayBe::StringOrObject),
-    field(&["status", "reachable"], MayBe::Bool),
-    field(&["nodes"], MayBe::Array),
-    field(&["reachable"], MayBe::Bool),
-    field(&["severity"], MayBe::String),
+    field(&[Key::Status], MayBe::StringOrObject),
+    field(&[Key::Status, Key::Reachable], MayBe::Bool),
+    field(&[Key::Nodes], MayBe::Array),
+    field(&[Key::Reachable], MayBe::Bool),
+    field(&[Key::Severity], MayBe::String),
 ];
 
 const SPACE: &[Field] = &[
-    field(&["space"], MayBe::StringOrObject),
-    field(&["space", "id"], MayBe::String),
-    field(&["space", "name"], MayBe::String),
-    field(&["space", "slug"], MayBe::String),
+    field(&[Key::Space], MayBe::StringOrObject),
+    field(&[Key::Space, Key::Id], MayBe::String),
+    field(&[Key::Space, Key::Name], MayBe::String),
+    field(&[Key::Space, Key::Slug], MayBe::String),
 ];
 
 /// The paths of objects with fields that decide, and the names of these fields.
-const NAMES: [(&[&str], &[&str]); 5] = [
+const KEYS: [(&[Key], &[Key]); 5] = [
     (
         &[],
         &[
-            "alert",
-            "alarm",
-            "status",
-            "nodes",
-            "reachable",
-            "token",
-            "space",
-            "severity",
+            Key::Alert,
+            Key::Alarm,
+            Key::Status,
+            Key::Nodes,
+            Key::Reachable,
+            Key::Token,
+            Key::Space,
+            Key::Severity,
         ],
     ),
-    (&["alert"], &["state", "transition_id"]),
-    (&["alert", "state"], &["status"]),
-    (&["status"], &["reachable"]),
-    (&["space"], &["id", "name", "slug"]),
+    (&[Key::Alert], &[Key::State, Key::TransitionId]),
+    (&[Key::Alert, Key::State], &[Key::Status]),
+    (&[Key::Status], &[Key::Reachable]),
+    (&[Key::Space], &[Key::Id, Key::Name, Key::Slug]),
 ];
 
 /// Refuses a body of which a field that decides could be another to a reader that takes `Space` for
 /// `space`, as Go's `encoding/json` does, of which the last one counts.
 pub(super) fn check_twins(body: Json<'_>) -> Result<(), Rejection> {
-    for (path, names) in NAMES {
-        let repeated = body.at(path).and_then(|object| repeated(object, names));
-        if let Some(name) = repeated {
+    for (path, keys) in KEYS {
+        let repeated = body.at(path).and_then(|object| repeated(object, keys));
+        if let Some(key) = repeated {
+            let name = key.text();
             return Err(Rejection::InvalidJson(format!(
                 "The body has two keys in one object that differ from \"{name}\" in case at most."
             )));
@@ -89,23 +91,31 @@ pub(super) fn check_twins(body: Json<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Returns the first of `names` that more than one key of an object may be read as.
-fn repeated<'n>(object: Json<'_>, names: &[&'n str]) -> Option<&'n str> {
-    let mut seen = [false; 8];
-    let mut known = object
-        .members()
-        .filter_map(|member| names.iter().position(|name| folds_to(member.key(), name)));
-    let repeated = known.find(|index| std::mem::replace(&mut seen[*index], true))?;
-    Some(names[repeated])
+/// Returns the first of `keys` that more than one member of an object may be read as.
+fn repeated(object: Json<'_>, keys: &[Key]) -> Option<Key> {
+    // No object has a key twice, and none of the known keys folds to one of these.
+    if object.members().all(|member| member.known_key().is_some()) {
+        return None;
+    }
+    let mut seen = Vec::new();
+    let mut read_as = object.members().filter_map(|member| {
+        let folds_to = |key: &&Key| folds_to(member.key(), key.text());
+        keys.iter().find(folds_to).copied()
+    });
+    read_as.find(|key| {
+        let is_repeated = seen.contains(key);
+        seen.push(*key);
+        is_repeated
+    })
 }
 
 /// Checks the fields that decide for `kind`, but for the space.
 pub(super) fn check(body: Json<'_>, kind: Kind) -> Result<(), Rejection> {
     match kind {
-        Kind::Alert if body.is_object("alert") => check_fields(body, ALERT),
+        Kind::Alert if body.is_object(Key::Alert) => check_fields(body, ALERT),
         Kind::Alert => check_fields(body, SEVERITY),
         Kind::Reachability => check_fields(body, REACHABILITY),
-        Kind::Test => match body.string(&["token"]) {
+        Kind::Test => match body.string(&[Key::Token]) {
             Some(token) if !token.is_empty() => Ok(()),
             _ => Err(mismatch("/token", "a string that is not empty")),
         },
@@ -115,7 +125,7 @@ pub(super) fn check(body: Json<'_>, kind: Kind) -> Result<(), Rejection> {
 
 /// Checks a body of an unknown kind, which must have a message.
 fn check_message(body: Json<'_>) -> Result<(), Rejection> {
-    match body.member("message").map(Json::as_str) {
+    match body.member(Key::Message).map(Json::as_str) {
         Some(Some(message)) if !message.is_empty() => Ok(()),
         Some(_) => Err(mismatch("/message", "a string that is not empty")),
         None => Err(mismatch(
@@ -137,17 +147,19 @@ pub(super) fn check_space(body: Json<'_>, kind: Kind) -> Result<(), Rejection> {
 /// Returns `true` if every reader takes the same space from `body`, or none: it has no unusable
 /// part, and no key that only some readers take for one of them.
 pub(super) fn is_space_unambiguous(body: Json<'_>) -> bool {
-    let space = body.member("space");
+    let space = body.member(Key::Space);
     check_fields(body, SPACE).is_ok()
-        && !has_twin(body, &["space"])
-        && !space.is_some_and(|space| has_twin(space, &["id", "name", "slug"]))
+        && !has_twin(body, &[Key::Space])
+        && !space.is_some_and(|space| has_twin(space, &[Key::Id, Key::Name, Key::Slug]))
 }
 
-/// Returns `true` if an object has a key that differs from one of `names` in case alone.
-fn has_twin(object: Json<'_>, names: &[&str]) -> bool {
-    let is_twin = |key: &str, name: &str| folds_to(key, name) && key != name;
-    let mut keys = object.members().map(Json::key);
-    keys.any(|key| names.iter().any(|name| is_twin(key, name)))
+/// Returns `true` if an object has a key that differs from one of `keys` in case alone.
+fn has_twin(object: Json<'_>, keys: &[Key]) -> bool {
+    let is_twin = |member: Json<'_>, key: Key| {
+        member.known_key() != Some(key) && folds_to(member.key(), key.text())
+    };
+    let mut members = object.members();
+    members.any(|member| keys.iter().any(|key| is_twin(member, *key)))
 }
 
 fn check_fields(body: Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
@@ -157,7 +169,7 @@ fn check_fields(body: Json<'_>, fields: &[Field]) -> Result<(), Rejection> {
     };
     match fields.iter().find(is_wrong) {
         Some(Field { path, may_be }) => {
-            let pointer = format!("/{}", path.join("/"));
+            let pointer: String = path.iter().flat_map(|key| ["/", key.text()]).collect();
             Err(mismatch(&pointer, may_be.describe()))
         }
         None => Ok(()),
@@ -239,6 +251,16 @@ mod tests {
             .filter(|c| letters.is_match(c.encode_utf8(&mut [0; 4])))
             .collect();
         assert_eq!(twins, "\u{17f}\u{212a}");
+    }
+
+    #[test]
+    fn no_known_key_folds_to_another_one_that_decides() {
+        let deciding = KEYS.iter().flat_map(|(_, keys)| *keys);
+        for (key, (other, text)) in
+            deciding.flat_map(|key| Key::ALL.iter().map(move |it| (key, it)))
+        {
+            assert_eq!(folds_to(text, key.text()), key == other, "{text}");
+        }
     }
 
     #[test]

@@ -67,7 +67,10 @@ impl Drift {
                 return;
             }
             let place = JsonPath::Member(place, member);
-            match fields.iter().find(|(name, _)| member.is_named(name)) {
+            match fields
+                .iter()
+                .find(|(key, _)| member.known_key() == Some(*key))
+            {
                 Some((_, known)) => self.compare(member, *known, &place),
                 None => self.note(&place, None),
             }

@@ -3,6 +3,7 @@
 mod deciding;
 mod drift;
 mod json;
+mod key;
 mod kind;
 mod reading;
 mod shape;
@@ -19,6 +20,7 @@ use crate::rejection::Rejection;
 use crate::sanitize::is_sanitized;
 use drift::Drift;
 use json::{Document, Json};
+use key::Key;
 use subject::Subject;
 
 /// The largest length of a title or a name, in characters.
@@ -121,7 +123,7 @@ impl Notification {
         Self {
             severity: severity.map(str::to_ascii_lowercase),
             title: reading::title(json).map(shorten),
-            message: json.string(&["message"]).map(shorten),
+            message: json.string(&[Key::Message]).map(shorten),
             url: shown_url(json),
             node: reading::node(json).map(shorten),
             space: reading::space(json),
@@ -210,7 +212,7 @@ fn shown_url(json: Json<'_>) -> Option<String> {
 /// Returns the token of a Test notification, if it can be shown whole: the operator pastes it into
 /// Netdata's UI.
 fn shown_token(json: Json<'_>) -> Option<String> {
-    let token = json.string(&["token"])?;
+    let token = json.string(&[Key::Token])?;
     (!token.is_empty() && is_sanitized(token)).then(|| token.to_owned())
 }
 
@@ -243,6 +245,9 @@ fn check_space(json: Json<'_>, may_name_none: bool, spaces: &[String]) -> Result
 
 /// Truncates a text for display.
 fn shorten(text: &str) -> String {
+    if text.len() <= MAX_TITLE {
+        return text.to_owned();
+    }
     let rest = text.char_indices().nth(MAX_TITLE);
     text[..rest.map_or(text.len(), |(start, _)| start)].to_owned()
 }

@@ -3,41 +3,52 @@
 
 use super::Space;
 use super::json::{Json, Value};
+use super::key::Key;
 
 /// Returns the severity, as it was sent.
 pub(super) fn severity<'b>(body: Json<'b>) -> Option<&'b str> {
-    body.string(&["alert", "state", "status"])
-        .or_else(|| body.string(&["severity"]))
+    body.string(&[Key::Alert, Key::State, Key::Status])
+        .or_else(|| body.string(&[Key::Severity]))
 }
 
 /// Returns the name of the alert, or else the message.
 pub(super) fn title<'b>(body: Json<'b>) -> Option<&'b str> {
-    [&["alert", "name"][..], &["alert"], &["alarm"], &["message"]]
-        .into_iter()
-        .find_map(|path| body.string(path))
+    [
+        &[Key::Alert, Key::Name][..],
+        &[Key::Alert],
+        &[Key::Alarm],
+        &[Key::Message],
+    ]
+    .into_iter()
+    .find_map(|path| body.string(path))
 }
 
 /// Returns the name of the node that it is about.
 pub(super) fn node<'b>(body: Json<'b>) -> Option<&'b str> {
-    body.string(&["node", "hostname"])
-        .or_else(|| body.string(&["host"]))
+    body.string(&[Key::Node, Key::Hostname])
+        .or_else(|| body.string(&[Key::Host]))
 }
 
 /// Returns the id of the transition: that of the alert, or the one in its URL.
 pub(super) fn transition_id<'b>(body: Json<'b>) -> Option<&'b str> {
     let in_url = || transition_in(alert_url(body)?);
-    body.string(&["alert", "transition_id"]).or_else(in_url)
+    body.string(&[Key::Alert, Key::TransitionId])
+        .or_else(in_url)
 }
 
 /// Returns the page about it in Netdata Cloud: of the alert, or of a node.
 pub(super) fn url<'b>(body: Json<'b>) -> Option<&'b str> {
-    alert_url(body).or_else(|| body.string(&["url"]))
+    alert_url(body).or_else(|| body.string(&[Key::Url]))
 }
 
 fn alert_url<'b>(body: Json<'b>) -> Option<&'b str> {
-    [&["alert", "url"][..], &["alert_url"], &["alarm_url"]]
-        .into_iter()
-        .find_map(|path| body.string(path))
+    [
+        &[Key::Alert, Key::Url][..],
+        &[Key::AlertUrl],
+        &[Key::AlarmUrl],
+    ]
+    .into_iter()
+    .find_map(|path| body.string(path))
 }
 
 /// Returns the value of `transition=` anywhere in a URL: Netdata's application keeps its parameters in the fragment.
@@ -50,16 +61,16 @@ fn transition_in(url: &str) -> Option<&str> {
 
 /// Returns the space, from either shape.
 pub(super) fn space(body: Json<'_>) -> Option<Space> {
-    let owned = |path: &[&str]| body.string(path).map(str::to_owned);
-    match body.member("space")?.value() {
+    let owned = |path: &[Key]| body.string(path).map(str::to_owned);
+    match body.member(Key::Space)?.value() {
         Value::String => Some(Space {
-            name: owned(&["space"]),
+            name: owned(&[Key::Space]),
             ..Space::default()
         }),
         Value::Object => Some(Space {
-            id: owned(&["space", "id"]),
-            name: owned(&["space", "name"]),
-            slug: owned(&["space", "slug"]),
+            id: owned(&[Key::Space, Key::Id]),
+            name: owned(&[Key::Space, Key::Name]),
+            slug: owned(&[Key::Space, Key::Slug]),
         }),
         _ => None,
     }

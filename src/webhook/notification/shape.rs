@@ -6,6 +6,7 @@
 //! shape are decided first, and all else is judged by those.
 
 use super::json::{Json, Value};
+use super::key::Key;
 use super::{Kind, Shape};
 
 /// Decides what `body` is, in the order in which the shapes can be told apart.
@@ -23,39 +24,39 @@ pub(super) fn recognise(body: Json<'_>) -> (Kind, Option<Shape>) {
 }
 
 fn is_test(body: Json<'_>) -> bool {
-    let others = ["alert", "status", "nodes"];
-    body.is_string("token") && !others.iter().any(|key| body.has(key))
+    let others = [Key::Alert, Key::Status, Key::Nodes];
+    body.is_string(Key::Token) && !others.iter().any(|key| body.has(*key))
 }
 
 fn alert(body: Json<'_>) -> Option<Shape> {
-    if body.is_object("alert") {
+    if body.is_object(Key::Alert) {
         return Some(Shape::Nested);
     }
-    (body.is_string("alert") || body.is_string("alarm")).then_some(Shape::Flat)
+    (body.is_string(Key::Alert) || body.is_string(Key::Alarm)).then_some(Shape::Flat)
 }
 
 fn reachability(body: Json<'_>) -> Option<Shape> {
-    if body.is_string("status") || body.has("nodes") || body.has("reachable") {
+    if body.is_string(Key::Status) || body.has(Key::Nodes) || body.has(Key::Reachable) {
         return Some(Shape::Nested);
     }
-    body.is_object("status").then_some(Shape::Flat)
+    body.is_object(Key::Status).then_some(Shape::Flat)
 }
 
 impl Json<'_> {
-    fn has(self, key: &str) -> bool {
+    fn has(self, key: Key) -> bool {
         self.member(key)
             .is_some_and(|member| member.value() != Value::Null)
     }
 
-    fn is_string(self, key: &str) -> bool {
+    fn is_string(self, key: Key) -> bool {
         self.is(key, Value::String)
     }
 
-    pub(super) fn is_object(self, key: &str) -> bool {
+    pub(super) fn is_object(self, key: Key) -> bool {
         self.is(key, Value::Object)
     }
 
-    fn is(self, key: &str, value: Value) -> bool {
+    fn is(self, key: Key, value: Value) -> bool {
         self.member(key)
             .is_some_and(|member| member.value() == value)
     }

@@ -5,6 +5,7 @@
 
 use super::Kind;
 use super::json::Json;
+use super::key::Key;
 use sha2::{Digest as _, Sha256};
 
 /// A hash of a subject.
@@ -14,20 +15,20 @@ pub(crate) type Subject = [u8; 32];
 pub(super) const UNKNOWN: Subject = [0; 32];
 
 /// The members that make up the subject of an alert. Each is empty where it is not known.
-const ALERT: [&[&str]; 8] = [
-    &["space", "id"],
-    &["space"],
-    &["node", "id"],
-    &["alert", "name"],
-    &["alert"],
-    &["alarm"],
-    &["alert", "chart", "id"],
-    &["chart"],
+const ALERT: [&[Key]; 8] = [
+    &[Key::Space, Key::Id],
+    &[Key::Space],
+    &[Key::Node, Key::Id],
+    &[Key::Alert, Key::Name],
+    &[Key::Alert],
+    &[Key::Alarm],
+    &[Key::Alert, Key::Chart, Key::Id],
+    &[Key::Chart],
 ];
 
 /// The members that make up the subject of a node's reachability. A body may name several nodes, and
 /// the next one some of them: so it is the whole space, where that is known.
-const REACHABILITY: [&[&str]; 3] = [&["space", "id"], &["space"], &["host"]];
+const REACHABILITY: [&[Key]; 3] = [&[Key::Space, Key::Id], &[Key::Space], &[Key::Host]];
 
 /// Returns the subject of a body of this kind.
 pub(super) fn of(body: Json<'_>, kind: Kind) -> Subject {
@@ -38,7 +39,7 @@ pub(super) fn of(body: Json<'_>, kind: Kind) -> Subject {
     }
 }
 
-fn hash(body: Json<'_>, kind: &str, members: &[&[&str]]) -> Subject {
+fn hash(body: Json<'_>, kind: &str, members: &[&[Key]]) -> Subject {
     let mut hash = Sha256::new();
     hash.update(kind);
     for path in members {

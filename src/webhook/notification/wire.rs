@@ -4,6 +4,7 @@
 //! noted, and tests compare the bodies that `send` makes with this. The fields by which something is
 //! decided are checked elsewhere, and more leniently.
 
+use super::key::Key;
 use super::{Kind, Shape};
 
 /// The type of a value. Null counts as absent everywhere.
@@ -23,7 +24,7 @@ pub(super) enum Type {
 }
 
 /// The members of an object.
-pub(super) type Fields = &'static [(&'static str, Type)];
+pub(super) type Fields = &'static [(Key, Type)];
 
 /// Returns the fields of a body of this kind and shape.
 pub(super) fn fields(kind: Kind, shape: Option<Shape>) -> Fields {
@@ -39,176 +40,182 @@ pub(super) fn fields(kind: Kind, shape: Option<Shape>) -> Fields {
 
 /// An alert in the form of Netdata's documentation, with the names of its earlier editions.
 const ALERT_FLAT: Fields = &[
-    ("message", Type::String),
-    ("alert", Type::String),
-    ("alarm", Type::String),
-    ("info", Type::String),
-    ("chart", Type::String),
-    ("context", Type::String),
-    ("space", Type::String),
-    ("Rooms", Type::Rooms),
-    ("rooms", Type::Rooms),
-    ("family", Type::String),
-    ("class", Type::String),
-    ("severity", Type::String),
-    ("date", Type::String),
-    ("duration", Type::String),
-    ("additional_active_critical_alerts", Type::Integer),
-    ("additional_active_warning_alerts", Type::Integer),
-    ("critical_count", Type::Integer),
-    ("warning_count", Type::Integer),
-    ("alert_url", Type::String),
-    ("alarm_url", Type::String),
+    (Key::Message, Type::String),
+    (Key::Alert, Type::String),
+    (Key::Alarm, Type::String),
+    (Key::Info, Type::String),
+    (Key::Chart, Type::String),
+    (Key::Context, Type::String),
+    (Key::Space, Type::String),
+    (Key::CapitalRooms, Type::Rooms),
+    (Key::Rooms, Type::Rooms),
+    (Key::Family, Type::String),
+    (Key::Class, Type::String),
+    (Key::Severity, Type::String),
+    (Key::Date, Type::String),
+    (Key::Duration, Type::String),
+    (Key::AdditionalActiveCriticalAlerts, Type::Integer),
+    (Key::AdditionalActiveWarningAlerts, Type::Integer),
+    (Key::CriticalCount, Type::Integer),
+    (Key::WarningCount, Type::Integer),
+    (Key::AlertUrl, Type::String),
+    (Key::AlarmUrl, Type::String),
 ];
 
 /// An alert in the form that the service sends.
 const ALERT_NESTED: Fields = &[
-    ("message", Type::String),
-    ("space", Type::Object(SPACE)),
-    ("node", Type::Object(NODE)),
+    (Key::Message, Type::String),
+    (Key::Space, Type::Object(SPACE)),
+    (Key::Node, Type::Object(NODE)),
     (
-        "alert",
+        Key::Alert,
         Type::Object(&[
-            ("name", Type::String),
+            (Key::Name, Type::String),
             (
-                "chart",
-                Type::Object(&[("id", Type::String), ("name", Type::String)]),
+                Key::Chart,
+                Type::Object(&[(Key::Id, Type::String), (Key::Name, Type::String)]),
             ),
-            ("context", Type::String),
-            ("state", Type::Object(STATE)),
-            ("prev_state", Type::Object(STATE)),
-            ("triggered_at", Type::String),
-            ("transition_id", Type::String),
-            ("duration", Type::Object(DURATION)),
+            (Key::Context, Type::String),
+            (Key::State, Type::Object(STATE)),
+            (Key::PrevState, Type::Object(STATE)),
+            (Key::TriggeredAt, Type::String),
+            (Key::TransitionId, Type::String),
+            (Key::Duration, Type::Object(DURATION)),
             (
-                "location",
-                Type::Object(&[("timezone", Type::String), ("utc_offset", Type::Integer)]),
+                Key::Location,
+                Type::Object(&[
+                    (Key::Timezone, Type::String),
+                    (Key::UtcOffset, Type::Integer),
+                ]),
             ),
-            ("config", Type::Object(CONFIG)),
+            (Key::Config, Type::Object(CONFIG)),
             (
-                "rendered",
-                Type::Object(&[("info", Type::String), ("summary", Type::String)]),
+                Key::Rendered,
+                Type::Object(&[(Key::Info, Type::String), (Key::Summary, Type::String)]),
             ),
-            ("log", Type::Object(LOG)),
-            ("url", Type::String),
+            (Key::Log, Type::Object(LOG)),
+            (Key::Url, Type::String),
         ]),
     ),
 ];
 
 const SPACE: Fields = &[
-    ("id", Type::String),
-    ("name", Type::String),
-    ("slug", Type::String),
+    (Key::Id, Type::String),
+    (Key::Name, Type::String),
+    (Key::Slug, Type::String),
 ];
 
 const NODE: Fields = &[
-    ("id", Type::String),
-    ("hostname", Type::String),
+    (Key::Id, Type::String),
+    (Key::Hostname, Type::String),
     (
-        "rooms",
+        Key::Rooms,
         Type::Objects(&[
-            ("id", Type::String),
-            ("name", Type::String),
-            ("slug", Type::String),
-            ("url", Type::String),
+            (Key::Id, Type::String),
+            (Key::Name, Type::String),
+            (Key::Slug, Type::String),
+            (Key::Url, Type::String),
         ]),
     ),
 ];
 
 const STATE: Fields = &[
-    ("status", Type::String),
-    ("value", Type::Number),
-    ("value_str", Type::String),
+    (Key::Status, Type::String),
+    (Key::Value, Type::Number),
+    (Key::ValueStr, Type::String),
 ];
 
 const DURATION: Fields = &[
-    ("value", Type::Integer),
-    ("value_str", Type::String),
-    ("non_clear", Type::Integer),
+    (Key::Value, Type::Integer),
+    (Key::ValueStr, Type::String),
+    (Key::NonClear, Type::Integer),
 ];
 
 const CONFIG: Fields = &[
-    ("hash", Type::String),
-    ("classification", Type::String),
-    ("recipient", Type::String),
-    ("command", Type::String),
-    ("line", Type::Integer),
+    (Key::Hash, Type::String),
+    (Key::Classification, Type::String),
+    (Key::Recipient, Type::String),
+    (Key::Command, Type::String),
+    (Key::Line, Type::Integer),
     (
-        "centralisation_point",
-        Type::Object(&[("hostname", Type::String)]),
+        Key::CentralisationPoint,
+        Type::Object(&[(Key::Hostname, Type::String)]),
     ),
 ];
 
 const LOG: Fields = &[
     (
-        "total",
-        Type::Object(&[("critical", Type::Integer), ("warning", Type::Integer)]),
+        Key::Total,
+        Type::Object(&[
+            (Key::Critical, Type::Integer),
+            (Key::Warning, Type::Integer),
+        ]),
     ),
     (
-        "entries",
+        Key::Entries,
         Type::Objects(&[
-            ("name", Type::String),
-            ("status", Type::String),
-            ("triggered_at", Type::String),
+            (Key::Name, Type::String),
+            (Key::Status, Type::String),
+            (Key::TriggeredAt, Type::String),
         ]),
     ),
 ];
 
 /// A reachability notification in the form of Netdata's documentation.
 const REACHABILITY_FLAT: Fields = &[
-    ("message", Type::String),
-    ("url", Type::String),
-    ("host", Type::String),
-    ("severity", Type::String),
+    (Key::Message, Type::String),
+    (Key::Url, Type::String),
+    (Key::Host, Type::String),
+    (Key::Severity, Type::String),
     (
-        "status",
-        Type::Object(&[("reachable", Type::Bool), ("text", Type::String)]),
+        Key::Status,
+        Type::Object(&[(Key::Reachable, Type::Bool), (Key::Text, Type::String)]),
     ),
 ];
 
 /// A reachability notification in the form that the service sends.
 const REACHABILITY_NESTED: Fields = &[
-    ("message", Type::String),
+    (Key::Message, Type::String),
     (
-        "space",
+        Key::Space,
         Type::Object(&[
-            ("id", Type::String),
-            ("name", Type::String),
-            ("slug", Type::String),
-            ("nodes_stats", Type::Object(NODES_STATS)),
+            (Key::Id, Type::String),
+            (Key::Name, Type::String),
+            (Key::Slug, Type::String),
+            (Key::NodesStats, Type::Object(NODES_STATS)),
         ]),
     ),
     (
-        "centralisation_point",
-        Type::Object(&[("id", Type::String), ("hostname", Type::String)]),
+        Key::CentralisationPoint,
+        Type::Object(&[(Key::Id, Type::String), (Key::Hostname, Type::String)]),
     ),
     (
-        "nodes",
-        Type::Objects(&[("id", Type::String), ("hostname", Type::String)]),
+        Key::Nodes,
+        Type::Objects(&[(Key::Id, Type::String), (Key::Hostname, Type::String)]),
     ),
-    ("severity", Type::String),
-    ("status", Type::String),
-    ("reachable", Type::Bool),
-    ("url", Type::String),
+    (Key::Severity, Type::String),
+    (Key::Status, Type::String),
+    (Key::Reachable, Type::Bool),
+    (Key::Url, Type::String),
 ];
 
 const NODES_STATS: Fields = &[
-    ("total", Type::Integer),
-    ("live", Type::Integer),
-    ("offline", Type::Integer),
-    ("created", Type::Integer),
-    ("removed", Type::Integer),
-    ("stale", Type::Integer),
+    (Key::Total, Type::Integer),
+    (Key::Live, Type::Integer),
+    (Key::Offline, Type::Integer),
+    (Key::Created, Type::Integer),
+    (Key::Removed, Type::Integer),
+    (Key::Stale, Type::Integer),
 ];
 
 const TEST: Fields = &[
-    ("message", Type::String),
-    ("title", Type::String),
-    ("token", Type::String),
+    (Key::Message, Type::String),
+    (Key::Title, Type::String),
+    (Key::Token, Type::String),
 ];
 
 /// The fields that every kind has, and that an unknown one is expected to have.
-const UNKNOWN: Fields = &[("message", Type::String)];
+const UNKNOWN: Fields = &[(Key::Message, Type::String)];
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -282,7 +289,7 @@ pub(super) mod tests {
     /// The places that the table knows for these fields.
     fn known(fields: Fields, place: &str, found: &mut BTreeSet<String>) {
         for (key, value) in fields {
-            let place = format!("{place}/{key}");
+            let place = format!("{place}/{}", key.text());
             match value {
                 Type::Object(fields) => known(fields, &place, found),
                 Type::Objects(fields) => known(fields, &format!("{place}/*"), found),

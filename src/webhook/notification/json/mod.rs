@@ -5,14 +5,15 @@
 //! is what the application reads.
 //!
 //! The values of a body are in one list, and its strings stay where they are in the body. The
-//! decision about an alert of 2.5 KB takes 3.7 µs, instead of 6.2 µs with a tree that `serde_json`
-//! builds.
+//! decision about an alert of 2.5 KB takes half as long as with a tree that `serde_json` builds.
 
 mod reader;
 #[cfg(test)]
 mod reference;
+mod specials;
 mod text;
 
+use super::key::Key;
 use reader::Reader;
 use std::ops::Range;
 
@@ -34,6 +35,8 @@ pub(super) struct Document<'a> {
 struct Node {
     /// The key, of a member of an object.
     key: Text,
+    /// The key, if it is known.
+    known: Option<Key>,
     value: Value,
     /// The text of a string.
     text: Text,
@@ -86,13 +89,6 @@ impl<'a> Document<'a> {
         &source[range]
     }
 
-    /// Returns `true` if `text` is `other`.
-    #[inline]
-    fn is(&self, text: Text, other: &[u8]) -> bool {
-        // Most differ in length, and bytes are found without a look at where characters begin.
-        text.length as usize == other.len() && self.bytes(text) == other
-    }
-
     fn bytes(&self, text: Text) -> &[u8] {
         let (source, range) = self.place(text);
         &source.as_bytes()[range]
@@ -139,10 +135,9 @@ impl<'d> Json<'d> {
         self.document.text(self.node().key)
     }
 
-    /// Returns `true` if this is the member `name` of an object.
-    #[inline]
-    pub(super) fn is_named(self, name: &str) -> bool {
-        self.document.is(self.node().key, name.as_bytes())
+    /// Returns the key of this member of an object, if it is known.
+    pub(super) fn known_key(self) -> Option<Key> {
+        self.node().known
     }
 
     /// Returns the values directly in this one, if this one is a `value`.
@@ -166,13 +161,14 @@ impl<'d> Json<'d> {
     }
 
     /// Returns the value of `key`, if this is an object that has it.
-    pub(super) fn member(self, key: &str) -> Option<Json<'d>> {
-        self.members().find(|member| member.is_named(key))
+    pub(super) fn member(self, key: Key) -> Option<Json<'d>> {
+        self.members()
+            .find(|member| member.known_key() == Some(key))
     }
 
     /// Returns the value at `path`, if there are objects all the way.
-    pub(super) fn at(self, path: &[&str]) -> Option<Json<'d>> {
-        path.iter().try_fold(self, |value, key| value.member(key))
+    pub(super) fn at(self, path: &[Key]) -> Option<Json<'d>> {
+        path.iter().try_fold(self, |value, key| value.member(*key))
     }
 
     /// Returns the text, if this is a string.
@@ -182,7 +178,7 @@ impl<'d> Json<'d> {
     }
 
     /// Returns the string at `path`.
-    pub(super) fn string(self, path: &[&str]) -> Option<&'d str> {
+    pub(super) fn string(self, path: &[Key]) -> Option<&'d str> {
         self.at(path)?.as_str()
     }
 }

@@ -1,11 +1,13 @@
 //! Reads a text by the grammar of JSON (RFC 8259).
 
-use super::text::{escape, plain_length};
+use super::specials::Specials;
+use super::text::escape;
 use super::{Document, MAX_DEPTH, Node, Text, Value};
+use crate::webhook::notification::key::Key;
 use std::collections::HashSet;
 
-/// The number of keys up to which each is compared with those before it. From there on, they are
-/// looked up in a hash set.
+/// The number of keys that are not known up to which each is compared with those before it. From
+/// there on, they are looked up in a hash set.
 const FEW_KEYS: usize = 16;
 
 /// The reason why a text cannot be read on where the reader is. It is small, so that results are
@@ -48,6 +50,7 @@ pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     /// The number of bytes that have been read.
     offset: usize,
+    specials: Specials<'a>,
     document: Document<'a>,
 }
 
@@ -57,6 +60,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self {
             bytes: text.as_bytes(),
             offset: 0,
+            specials: Specials::of(text.as_bytes()),
             document: Document::new(text),
         };
         match reader.whole() {
@@ -81,7 +85,7 @@ impl<'a> Reader<'a> {
     }
 
     fn whole(&mut self) -> Result<(), Fault> {
-        self.value(Text::default(), 0)?;
+        self.value(0)?;
         match self.next_byte() {
             None => Ok(()),
             Some(_) => Err(Fault::Trailing),
@@ -100,40 +104,41 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value, which is in `depth` others.
-    fn value(&mut self, key: Text, depth: usize) -> Result<(), Fault> {
+    fn value(&mut self, depth: usize) -> Result<(), Fault> {
         match self.next_byte() {
             Some(b'"') => {
                 let text = self.string()?;
-                self.push(key, Value::String, text);
+                self.push(Value::String, text);
                 Ok(())
             }
-            Some(b'{') => self.container(key, Value::Object, depth, Self::members),
-            Some(b'[') => self.container(key, Value::Array, depth, Self::elements),
-            Some(b'-' | b'0'..=b'9') => self.number(key),
-            Some(b't') => self.literal(key, "true", Value::Bool),
-            Some(b'f') => self.literal(key, "false", Value::Bool),
-            Some(b'n') => self.literal(key, "null", Value::Null),
+            Some(b'{') => self.container(Value::Object, depth, Self::members),
+            Some(b'[') => self.container(Value::Array, depth, Self::elements),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true", Value::Bool),
+            Some(b'f') => self.literal("false", Value::Bool),
+            Some(b'n') => self.literal("null", Value::Null),
             _ => Err(Fault::NoValue),
         }
     }
 
     #[inline]
-    fn push(&mut self, key: Text, value: Value, text: Text) {
+    fn push(&mut self, value: Value, text: Text) {
         let end = self.document.nodes.len() as u32 + 1;
         self.document.nodes.push(Node {
-            key,
+            key: Text::default(),
+            known: None,
             value,
             text,
             end,
         });
     }
 
-    fn literal(&mut self, key: Text, word: &str, value: Value) -> Result<(), Fault> {
+    fn literal(&mut self, word: &str, value: Value) -> Result<(), Fault> {
         if !self.bytes[self.offset..].starts_with(word.as_bytes()) {
             return Err(Fault::NoValue);
         }
         self.offset += word.len();
-        self.push(key, value, Text::default());
+        self.push(value, Text::default());
         Ok(())
     }
 
@@ -141,7 +146,6 @@ impl<'a> Reader<'a> {
     #[inline]
     fn container(
         &mut self,
-        key: Text,
         value: Value,
         depth: usize,
         read: impl FnOnce(&mut Self, usize) -> Result<(), Fault>,
@@ -151,7 +155,7 @@ impl<'a> Reader<'a> {
         }
         self.offset += 1;
         let index = self.document.nodes.len();
-        self.push(key, value, Text::default());
+        self.push(value, Text::default());
         read(self, depth + 1)?;
         self.document.nodes[index].end = self.document.nodes.len() as u32;
         Ok(())
@@ -163,7 +167,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            self.value(Text::default(), depth)?;
+            self.value(depth)?;
             if !self.has_more(b']')? {
                 return Ok(());
             }
@@ -175,19 +179,31 @@ impl<'a> Reader<'a> {
             self.offset += 1;
             return Ok(());
         }
-        let (first, mut count) = (self.document.nodes.len(), 0);
+        let first = self.document.nodes.len();
+        let (mut known, mut others) = (0, 0);
         loop {
-            let key = self.key()?;
-            if count < FEW_KEYS && self.document.has_key(first, key) {
+            let text = self.key()?;
+            let key = Key::of(self.document.bytes(text));
+            let is_repeated = match key {
+                Some(key) => known & key.bit() != 0,
+                None => others < FEW_KEYS && self.document.has_key(first, text),
+            };
+            if is_repeated {
                 return Err(Fault::RepeatedKey);
             }
-            self.value(key, depth)?;
-            count += 1;
+            match key {
+                Some(key) => known |= key.bit(),
+                None => others += 1,
+            }
+            let index = self.document.nodes.len();
+            self.value(depth)?;
+            let node = &mut self.document.nodes[index];
+            (node.key, node.known) = (text, key);
             if !self.has_more(b'}')? {
                 break;
             }
         }
-        match count <= FEW_KEYS || self.document.are_distinct(first, count) {
+        match others <= FEW_KEYS || self.document.are_distinct(first) {
             true => Ok(()),
             false => Err(Fault::RepeatedKey),
         }
@@ -218,13 +234,13 @@ impl<'a> Reader<'a> {
         Ok(has_more)
     }
 
-    fn number(&mut self, key: Text) -> Result<(), Fault> {
+    fn number(&mut self) -> Result<(), Fault> {
         let rest = &self.bytes[self.offset..];
         let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().take_while(is_part).count();
         let value = number(&rest[..length]).ok_or(Fault::Number)?;
         self.offset += length;
-        self.push(key, value, Text::default());
+        self.push(value, Text::default());
         Ok(())
     }
 
@@ -232,11 +248,11 @@ impl<'a> Reader<'a> {
     #[inline]
     fn string(&mut self) -> Result<Text, Fault> {
         let start = self.offset + 1;
-        let length = plain_length(&self.bytes[start..]);
-        self.offset = start + length;
+        self.offset = self.specials.next(start);
         if self.bytes.get(self.offset) != Some(&b'"') {
             return self.unescape(start);
         }
+        let length = self.offset - start;
         self.offset += 1;
         Ok(Text {
             start: start as u32,
@@ -259,7 +275,7 @@ impl<'a> Reader<'a> {
             let (character, length) = escape(&self.bytes[self.offset + 1..])?;
             self.document.unescaped.push(character);
             plain = self.offset + 1 + length;
-            self.offset = plain + plain_length(&self.bytes[plain..]);
+            self.offset = self.specials.next(plain);
         }
         self.offset += 1;
         Ok(Text {
@@ -299,15 +315,14 @@ impl Document<'_> {
         })
     }
 
-    #[inline]
     fn has_key(&self, first: usize, key: Text) -> bool {
         let key = self.bytes(key);
-        self.keys(first).any(|other| self.is(other, key))
+        self.keys(first).any(|other| self.bytes(other) == key)
     }
 
-    /// Returns `true` if no two of the `count` keys from the one at index `first` on are equal.
-    fn are_distinct(&self, first: usize, count: usize) -> bool {
-        let mut seen = HashSet::with_capacity(count);
+    /// Returns `true` if no two of the keys from the one at index `first` on are equal.
+    fn are_distinct(&self, first: usize) -> bool {
+        let mut seen = HashSet::new();
         self.keys(first).all(|key| seen.insert(self.bytes(key)))
     }
 }

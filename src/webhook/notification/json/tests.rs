@@ -61,6 +61,20 @@ fn whatever_could_be_read_in_two_ways_is_refused() {
     assert!(parse(b"{\"a\":\"\xff\"}").is_err());
 }
 
+#[test]
+fn a_known_key_that_is_repeated_is_found_however_it_is_spelled() {
+    for (_, key) in Key::ALL {
+        let escaped = format!("\\u{:04x}{}", key.as_bytes()[0], &key[1..]);
+        for again in [*key, &escaped] {
+            let body = |between: &str| format!("{{\"{key}\":0,{between}\"{again}\":0}}");
+            assert!(parse(body("").as_bytes()).is_err(), "{again}");
+            assert!(parse(body("\"k\":0,").as_bytes()).is_err(), "{again}");
+        }
+        let inside = format!("{{\"{key}\":{{\"{key}\":0}},\"k\":{{\"{key}\":0}}}}");
+        assert!(parse(inside.as_bytes()).is_ok(), "{key}");
+    }
+}
+
 /// Up to sixteen keys are compared with each other, and more are looked up: every pair counts
 /// on both sides of that.
 #[test]

@@ -1,46 +1,6 @@
-//! Reads strings.
+//! Reads the escapes in strings.
 
 use super::reader::Fault;
-
-/// The number of bytes that are looked at in one step.
-const STEP: usize = 8;
-
-/// Returns the number of bytes at the beginning of `bytes` that stand for themselves in a string:
-/// they are neither quotes nor backslashes nor control characters.
-///
-/// Eight bytes at a time: most strings have 10 to 40.
-#[inline]
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<STEP>();
-    for (index, word) in words.iter().enumerate() {
-        let special = specials(u64::from_le_bytes(*word));
-        if special != 0 {
-            return index * STEP + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
-    words.len() * STEP + plain
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\'
-}
-
-/// Returns a word whose lowest bit that is set is in the lowest byte of `word` that is not plain.
-/// Above that, bits may be set for other bytes, because subtraction borrows from them.
-fn specials(word: u64) -> u64 {
-    const ONES: u64 = every(1);
-    let zeros_of = |word: u64| word.wrapping_sub(ONES) & !word;
-    let controls = word.wrapping_sub(every(b' ')) & !word;
-    let quotes = zeros_of(word ^ every(b'"'));
-    let backslashes = zeros_of(word ^ every(b'\\'));
-    (controls | quotes | backslashes) & every(0x80)
-}
-
-/// Returns a word of this byte only.
-const fn every(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; STEP])
-}
 
 /// Reads the escape at the beginning of `bytes`, after its backslash. Returns the character, and the
 /// number of bytes.

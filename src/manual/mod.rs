@@ -12,6 +12,7 @@ macro_rules! pages {
         $(
             #[doc = "\
                 [acme]: crate::manual::acme\n\
+                [acme#if-no-certificate-comes]: crate::manual::acme#if-no-certificate-comes\n\
                 [acme#several-machines]: crate::manual::acme#several-machines\n\
                 [applications#act-once]: crate::manual::applications#act-once\n\
                 [applications#identity-headers]: crate::manual::applications#identity-headers\n\

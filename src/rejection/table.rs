@@ -333,7 +333,7 @@ pub(crate) const TRUST_CERTIFICATE: &str = "add the authority of the client cert
 
 /// Advice for the operator on connections that were refused before they carried a request, and on
 /// notifications that were not delivered although no request was refused, by their code.
-const CONNECTION_ADVICE: [(&str, &str); 14] = [
+const CONNECTION_ADVICE: [(&str, &str); 15] = [
     ("certificate_missing", CERTIFICATE_MISSING_ADVICE),
     ("certificate_untrusted", CERTIFICATE_UNTRUSTED_ADVICE),
     (
@@ -368,6 +368,11 @@ const CONNECTION_ADVICE: [(&str, &str); 14] = [
         "server_certificate_refused",
         "If it was Netdata Cloud, none of its notifications arrive: \"doctor\" with the URL says what is \
          wrong with the certificate or its chain.",
+    ),
+    (
+        "server_certificate_missing",
+        "Senders try again. The findings of the status page and the events acme_order_failed and acme_state_failed \
+         say what keeps the certificate away.",
     ),
     (
         "tls_error",

@@ -36,6 +36,8 @@ pub(crate) enum RefusalCode {
     KeyUnproven,
     /// The client does not accept the certificate of the server.
     ServerCertificateRefused,
+    /// The server has no certificate yet.
+    ServerCertificateMissing,
     /// The client does not use TLS, or no version or cipher that is accepted.
     TlsError,
     /// The client closed the connection.
@@ -45,7 +47,7 @@ pub(crate) enum RefusalCode {
 
 impl RefusalCode {
     /// All codes in their order.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::CertificateMissing,
         Self::CertificateUntrusted,
         Self::CertificateExpired,
@@ -58,6 +60,7 @@ impl RefusalCode {
         Self::CertificateInvalid,
         Self::KeyUnproven,
         Self::ServerCertificateRefused,
+        Self::ServerCertificateMissing,
         Self::TlsError,
         Self::Closed,
         Self::Timeout,
@@ -78,6 +81,7 @@ impl RefusalCode {
             Self::CertificateInvalid => "certificate_invalid",
             Self::KeyUnproven => "key_unproven",
             Self::ServerCertificateRefused => "server_certificate_refused",
+            Self::ServerCertificateMissing => "server_certificate_missing",
             Self::TlsError => "tls_error",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
@@ -146,6 +150,7 @@ mod tests {
                 "certificate_invalid",
                 "key_unproven",
                 "server_certificate_refused",
+                "server_certificate_missing",
                 "tls_error",
                 "closed",
                 "timeout",

@@ -67,7 +67,8 @@ const LEFT: [&str; 3] = ["tls handshake eof", "Connection reset", "Broken pipe"]
 fn explain(error: &str) -> (RefusalCode, String) {
     let wrapped = error.rsplit_once("tls connect error: ");
     let error = wrapped.map_or(error.trim(), |(_, error)| error);
-    match explain_client(error) {
+    let explained = explain_client(error).or_else(|| explain_server(error));
+    match explained {
         Some((code, reason)) => (code, reason.to_owned()),
         None => explain_failure(error),
     }
@@ -81,6 +82,14 @@ fn explain_client(error: &str) -> Option<(RefusalCode, &'static str)> {
     }
     let has_left = LEFT.iter().any(|left| error.starts_with(left));
     has_left.then_some((RefusalCode::Closed, "The client left during the handshake."))
+}
+
+/// Explains an error for which the client can do nothing.
+fn explain_server(error: &str) -> Option<(RefusalCode, &'static str)> {
+    let reason = "This server has no certificate yet: with tls.acme, the first one is still to be issued, or to be read \
+                  from where it is kept.";
+    let is_missing = error.ends_with("no server certificate chain resolved");
+    is_missing.then_some((RefusalCode::ServerCertificateMissing, reason))
 }
 
 /// Explains an error of the handshake itself.

@@ -2,7 +2,11 @@
 
 use super::server;
 use crate::acme::ALERT;
-use crate::support::{Edit as _, Fault, Origin, Pebble, Pki, Proxy, Sender, Setup, postgres};
+use crate::queue::ADMIN;
+use crate::support::{
+    Edit as _, Fault, Operator, Origin, Pebble, Pki, Proxy, Sender, Setup, postgres,
+};
+use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -201,4 +205,48 @@ fn a_certificate_outlasts_the_database_and_a_named_folder_is_used_instead() {
     replica.wait_for_event("acme_certificate_installed");
     assert!(scene.pki.path().join("state/acme").is_dir());
     assert_ne!(scene.certificate(&replica), certificate);
+}
+
+/// Returns the findings of a replica, in one text.
+fn findings(replica: &Proxy) -> String {
+    let status = Operator::of(replica).get("/api/status.json").body;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    status["findings"].to_string()
+}
+
+#[test]
+fn one_that_starts_without_the_database_says_that_it_has_no_certificate_and_gets_it_later() {
+    let Some(mut server) = postgres::Server::start() else {
+        return;
+    };
+    let Some(mut scene) = Scene::new(Setup::default()) else {
+        return;
+    };
+    let url = server.create_database("UTF8");
+    fs::write(scene.pki.path().join("database.url"), url).unwrap();
+    let first = scene.validated();
+    first.wait_for_event("acme_certificate_installed");
+    let certificate = scene.certificate(&first);
+    server.kill();
+    scene.config += ADMIN;
+    let late = scene.aside();
+    let sender = Sender::to(&late, Some(&scene.pki.netdata()));
+    assert!(sender.send("GET", "/", "", "").is_err());
+    let line = late.wait_for_event("handshake_refused");
+    assert!(
+        line.contains("code=\"server_certificate_missing\"")
+            && line.contains("reason=\"This server has no certificate yet: with tls.acme, "),
+        "{line}"
+    );
+    let found = findings(&late);
+    assert!(
+        found.contains("There is no certificate for hooks.example yet.")
+            && found.contains("The state of ACME cannot be used, so nothing is ordered: "),
+        "{found}"
+    );
+    server.run();
+    late.wait_for_event("acme_certificate_installed");
+    assert_eq!(scene.certificate(&late), certificate);
+    scene.serves(&late);
+    assert_eq!(late.events("handshake_refused").len(), 1);
 }

@@ -164,7 +164,7 @@ const CONFIG_FILE: &str = "/etc/netdata-webhook-proxy/config.toml";
 #[derive(clap::Args)]
 struct ConfigFile {
     /// Path of the configuration file.
-    #[arg(short = 'c', long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE)]
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = CONFIG_VARIABLE, default_value = CONFIG_FILE, global = true)]
     path: PathBuf,
 }
 

@@ -109,9 +109,16 @@ fn the_configuration_names_the_file_or_the_arguments_do() {
     );
     let listed = queue_of(&scene.file(), &["list", "--json"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("n-critical"));
-    let missing = program()
-        .args(["queue", "-c", "/missing.toml", "list"])
-        .output()
-        .unwrap();
-    assert_eq!(missing.status.code(), Some(2));
+    for arguments in [
+        ["queue", "-c", "/missing.toml", "list"],
+        ["queue", "list", "-c", "/missing.toml"],
+    ] {
+        let missing = program().args(arguments).output().unwrap();
+        assert_eq!(missing.status.code(), Some(2));
+        assert!(
+            err(&missing).contains("/missing.toml: "),
+            "{}",
+            err(&missing)
+        );
+    }
 }

@@ -3,17 +3,15 @@
 
 use crate::acme::ALERT;
 use crate::support::{
-    Edit as _, Origin, Pebble, Pki, Proxy, Sender, WEBHOOK, eventually, is_installed, postgres,
-    skip_unless_required,
+    BALANCER, Balancer, Edit as _, Origin, Pebble, Pki, Proxy, Sender, WEBHOOK, eventually,
+    is_installed, postgres, skip_unless_required,
 };
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 const COMPOSE: &str = include_str!("../../conf/compose/compose.yaml");
 const CONFIG: &str = include_str!("../../conf/compose/config.toml");
-const BALANCER: &str = include_str!("../../conf/compose/haproxy.cfg");
 
 /// Reads YAML as the tools of `.ci/run` do, or any Python with the library of theirs.
 fn parse(yaml: &str) -> Option<Value> {
@@ -88,46 +86,6 @@ fn its_parts_agree_with_each_other_and_with_the_image() {
     assert!(CONFIG.contains("\nproxy_protocol = true\n"));
     let volumes = compose["volumes"].as_object().unwrap();
     assert!(volumes.contains_key("database") && volumes.contains_key("socket"));
-}
-
-/// HAProxy with the file, in front of these replicas.
-struct Balancer {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Balancer {
-    fn before(pki: &Pki, address: SocketAddr, replicas: [SocketAddr; 2]) -> Self {
-        let [first, second] = replicas.map(|address| address.to_string());
-        let text = BALANCER
-            .edit("bind :8443", &format!("bind {address}"))
-            .edit("replica-1:8443", &first)
-            .edit("replica-2:8443", &second);
-        let file = pki.write("haproxy.cfg", &text);
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "haproxy", "-db", "-f"])
-            .arg(file)
-            .env(
-                "PATH",
-                std::env::var("PATH").unwrap_or_default() + ":/usr/sbin",
-            )
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("the balancer", || {
-            std::net::TcpStream::connect(address).ok()
-        });
-        Self { process, address }
-    }
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        // Ignore the error: it has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Scene, alert, drained, drained_within, receives, transitions};
 use super::{queue_card, queue_status};
-use crate::support::{Operator, Origin, PATIENCE, Proxy, Sender, WEBHOOK, eventually};
+use crate::support::{Answer, Operator, Origin, PATIENCE, Proxy, Sender, WEBHOOK, eventually};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +24,8 @@ fn rounds() -> usize {
 #[derive(Default)]
 pub(crate) struct Acknowledged {
     nodes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Of those that were not acknowledged.
+    failures: Mutex<Vec<String>>,
     pub(crate) count: AtomicUsize,
     pub(crate) is_over: AtomicBool,
 }
@@ -50,24 +52,47 @@ impl Acknowledged {
 
     /// Likewise, each by the sender of its state.
     pub(super) fn send_by(&self, node: usize, by: impl Fn(usize) -> Sender, pause: Duration) {
+        let mut states = 0..;
+        self.send_with(node, pause, |body| {
+            let state = states.next().expect("it has no end");
+            let headers = "Content-Type: application/json\r\n";
+            by(state).send("POST", WEBHOOK, headers, body)
+        });
+    }
+
+    /// Likewise, each as `post` does.
+    pub(crate) fn send_with(
+        &self,
+        node: usize,
+        pause: Duration,
+        mut post: impl FnMut(&str) -> std::io::Result<Answer>,
+    ) {
         let node = format!("n{node}");
         for state in 0.. {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
-            let body = alert(&node, &state.to_string());
-            let headers = "Content-Type: application/json\r\n";
-            let answer = by(state).send("POST", WEBHOOK, headers, &body);
-            if answer.is_ok_and(|answer| matches!(answer.status, 200 | 202)) {
-                let mut nodes = self.nodes.lock().unwrap();
-                nodes
-                    .entry(node.clone())
-                    .or_default()
-                    .push(format!("{node}-{state}"));
-                self.count.fetch_add(1, Ordering::SeqCst);
+            let key = format!("{node}-{state}");
+            match post(&alert(&node, &state.to_string())) {
+                Ok(answer) if matches!(answer.status, 200 | 202) => {
+                    let mut nodes = self.nodes.lock().unwrap();
+                    nodes.entry(node.clone()).or_default().push(key);
+                    self.count.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok(answer) => self.note(format!("{key}: {answer:?}")),
+                Err(error) => self.note(format!("{key}: {error}")),
             }
             thread::sleep(pause);
         }
+    }
+
+    fn note(&self, failure: String) {
+        self.failures.lock().unwrap().push(failure);
+    }
+
+    /// What became of those that were not acknowledged.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().clone()
     }
 
     /// Those of each node that were acknowledged, in their order.

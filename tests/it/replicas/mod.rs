@@ -1,6 +1,7 @@
 //! Several replicas with one queue in PostgreSQL: one delivers, all store, and none is missed.
 
 mod acme;
+mod balancer;
 mod bloat;
 mod check;
 mod commands;

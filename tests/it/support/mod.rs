@@ -2,6 +2,7 @@
 
 mod admin;
 mod application;
+mod balancer;
 mod booted;
 mod browser;
 mod cgroup;
@@ -36,6 +37,7 @@ mod terminal;
 
 pub(crate) use admin::Operator;
 pub(crate) use application::{Application, ServerConnection};
+pub(crate) use balancer::{BALANCER, Balancer};
 pub(crate) use booted::Booted;
 pub(crate) use browser::Browser;
 pub(crate) use cgroup::Cgroup;

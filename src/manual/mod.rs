@@ -29,6 +29,7 @@ macro_rules! pages {
                 [doctor]: crate::manual::doctor\n\
                 [doctor#forged-subjects]: crate::manual::doctor#forged-subjects\n\
                 [install]: crate::manual::install\n\
+                [install#kubernetes]: crate::manual::install#kubernetes\n\
                 [migrating]: crate::manual::migrating\n\
                 [observability#admin-listener]: crate::manual::observability#admin-listener\n\
                 [observability#logs]: crate::manual::observability#logs\n\
@@ -44,6 +45,7 @@ macro_rules! pages {
                 [security#forged-certificates]: crate::manual::security#forged-certificates\n\
                 [replicas]: crate::manual::replicas\n\
                 [replicas#what-endangers-it]: crate::manual::replicas#what-endangers-it\n\
+                [replicas#with-kubernetes]: crate::manual::replicas#with-kubernetes\n\
                 [send]: crate::manual::send\n\
                 [send#make-a-client-certificate]: crate::manual::send#make-a-client-certificate\n\
                 [troubleshooting#a-challenge-by-hand]: crate::manual::troubleshooting#a-challenge-by-hand\n\

@@ -151,6 +151,10 @@ fn the_shipped_configurations_say_how_to_accept_ones_own_alone() {
             include_str!("../../conf/kubernetes/config.toml"),
         ),
         (
+            "kubernetes/replicas",
+            include_str!("../../conf/kubernetes/replicas/config.toml"),
+        ),
+        (
             "container",
             include_str!("../../conf/container/config.toml"),
         ),

@@ -2,7 +2,9 @@
 //! what Kubernetes defines.
 
 use crate::container::{array, instructions, state};
+use crate::replicas;
 use crate::support::{Edit as _, Origin, skip, skip_unless_required};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +12,7 @@ use std::process::Command;
 const MANIFEST: &str = include_str!("../../conf/kubernetes/manifest.yaml");
 const CONFIG: &str = include_str!("../../conf/kubernetes/config.toml");
 const CUSTOMIZATION: &str = include_str!("../../conf/kubernetes/kustomization.yaml");
+const REPLICAS_CONFIG: &str = include_str!("../../conf/kubernetes/replicas/config.toml");
 
 /// The values of a key, wherever it is.
 fn values(key: &str) -> Vec<&'static str> {
@@ -76,7 +79,7 @@ fn the_pod_may_do_no_more_than_it_needs() {
 }
 
 /// A pod's directory with the configuration, as Kubernetes makes it.
-fn projected(config: &str) -> tempfile::TempDir {
+fn projected(config: &str, database: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let version = directory.path().join("..2026_11_29");
     std::fs::create_dir(&version).unwrap();
@@ -84,6 +87,7 @@ fn projected(config: &str) -> tempfile::TempDir {
     for (name, text) in [
         ("config.toml", config),
         ("challenge.secret", "YOUR_CHALLENGE_SECRET\n"),
+        ("database.url", database),
     ] {
         std::fs::write(version.join(name), text).unwrap();
         symlink(format!("..data/{name}"), directory.path().join(name)).unwrap();
@@ -110,13 +114,17 @@ fn its_configuration_is_complete_once_it_has_a_domain() {
         "/var/lib/netdata-webhook-proxy",
         state.path().to_str().unwrap(),
     );
-    let (passes, said) = check(projected(&config).path());
+    complete_once_it_has_a_domain(&config, "");
+}
+
+fn complete_once_it_has_a_domain(config: &str, database: &str) {
+    let (passes, said) = check(projected(config, database).path());
     assert!(
         !passes && said.contains("tls.acme.domains: missing"),
         "{said}"
     );
     let config = config.edit("domains = []", "domains = [\"hooks.example\"]");
-    let (passes, said) = check(projected(&config).path());
+    let (passes, said) = check(projected(&config, database).path());
     assert!(passes, "{said}");
 }
 
@@ -155,22 +163,92 @@ fn it_has_only_what_kubernetes_defines() {
     let misspelt = MANIFEST.edit("fsGroupChangePolicy", "fsGroupPolicy");
     let output = validate("misspelt.yaml", &misspelt).unwrap();
     assert!(!output.status.success());
+    // The same of what the replicas' folder makes of it.
+    let Some(rendered) = rendered_replicas() else {
+        return;
+    };
+    let output = validate("replicas.yaml", &rendered).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches(" passed ").count(), 4, "{said}");
+}
+
+/// What `kubectl apply -k` applies of a folder. `None` where there is no kubectl.
+fn rendered(folder: &Path) -> Option<String> {
+    let output = Command::new("kubectl")
+        .arg("kustomize")
+        .arg(folder)
+        .output();
+    let Ok(output) = output else {
+        skip("kubectl is not installed");
+        return None;
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Likewise, with the folder of replicas taken in, as its kustomization.yaml says.
+fn rendered_replicas() -> Option<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/kubernetes");
+    fs::create_dir(directory.path().join("replicas")).unwrap();
+    for part in [&folder, &folder.join("replicas")] {
+        for entry in fs::read_dir(part).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&folder).unwrap();
+            if path.is_file() {
+                fs::copy(&path, directory.path().join(name)).unwrap();
+            }
+        }
+    }
+    let with = CUSTOMIZATION.edit(
+        "#components:\n#  - replicas\n",
+        "components:\n  - replicas\n",
+    );
+    fs::write(directory.path().join("kustomization.yaml"), with).unwrap();
+    rendered(directory.path())
+}
+
+#[test]
+fn replicas_are_two_pods_on_two_nodes_without_a_volume() {
+    let Some(rendered) = rendered_replicas() else {
+        return;
+    };
+    for part in [
+        "\n  replicas: 2\n",
+        "\n      maxUnavailable: 0\n",
+        "\nkind: PodDisruptionBudget\n",
+        "\n        topologyKey: kubernetes.io/hostname\n",
+        "url = { file = \"database.url\" }",
+    ] {
+        assert!(rendered.contains(part), "{part} in {rendered}");
+    }
+    for part in [
+        "PersistentVolumeClaim",
+        "podAffinity",
+        "queue.db",
+        "name: state",
+    ] {
+        assert!(!rendered.contains(part), "{part} in {rendered}");
+    }
+}
+
+#[test]
+fn the_configuration_of_replicas_is_complete_once_it_has_a_domain() {
+    let Some(server) = replicas::server() else {
+        return;
+    };
+    let origin = Origin::spawn();
+    let config = REPLICAS_CONFIG.edit("http://app:3000", &origin.url);
+    complete_once_it_has_a_domain(&config, &server.create_database("UTF8"));
 }
 
 #[test]
 fn a_changed_configuration_is_another_one() {
-    let Ok(output) = Command::new("kubectl")
-        .args(["kustomize", "conf/kubernetes"])
-        .output()
-    else {
-        return skip("kubectl is not installed");
+    let Some(rendered) = rendered(Path::new("conf/kubernetes")) else {
+        return;
     };
-    let rendered = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
     assert!(CUSTOMIZATION.contains("\nconfigMapGenerator:\n"));
     let (_, rest) = rendered
         .split_once("kind: ConfigMap\nmetadata:\n  name: ")

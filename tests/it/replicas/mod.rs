@@ -3,6 +3,7 @@
 mod acme;
 mod balancer;
 mod bloat;
+mod by_hand;
 mod check;
 mod commands;
 mod crashes;

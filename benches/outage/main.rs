@@ -4,10 +4,11 @@
 //! ```text
 //! cargo bench --bench outage
 //! cargo bench --bench outage -- --notifications 50000 --alerts 50000 --restart term
+//! cargo bench --bench outage -- --postgres --replicas 2 --delivery queue --notifications 50000
 //! ```
 //!
 //! It fails unless every notification that was acknowledged reaches the application once, those
-//! about the same alert in their order; more than 5,000 a second; with less than 64 MiB of memory
+//! about the same alert in their order; more than 5,000 a second, or 1,000 from a database; with less than 64 MiB of memory
 //! more than before; and with the requests of another route answered as quickly as under the same
 //! load without a queue.
 
@@ -21,7 +22,11 @@ mod application;
 mod certificates;
 #[path = "../client/mod.rs"]
 mod client;
+mod database;
 mod options;
+#[path = "../../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod postgres;
 mod probe;
 #[path = "../program/mod.rs"]
 mod program;
@@ -35,6 +40,7 @@ mod verdict;
 use application::Application;
 use certificates::Certificates;
 use clap::Parser as _;
+use database::Database;
 use options::Options;
 use probe::Probe;
 use proxy::Proxy;
@@ -82,8 +88,10 @@ async fn outage(options: &Options) -> Result<bool, Failure> {
     let certificates = Certificates::generate(directory.path())?;
     let (application, other) = (Application::reserve(1)?, Application::reserve(2)?);
     other.start().await?;
-    let mut proxy = Proxy::start(options, directory.path(), &application, &other)?;
-    let mut target = Target::new(proxy.address(), &certificates)?;
+    let database = options.postgres.then(Database::start).transpose()?;
+    let applications = [&application, &other];
+    let mut proxy = Proxy::start(options, directory.path(), database.as_ref(), applications)?;
+    let mut target = Target::new(proxy.addresses(), &certificates)?;
     let mut verdict = Verdict::new();
 
     let probe = Probe::start(&target);
@@ -91,10 +99,14 @@ async fn outage(options: &Options) -> Result<bool, Failure> {
     let calm = probe.end().await?;
     println!("another route, before: {calm}");
     let before = proxy.resident();
+    let place = database.as_ref().map(Database::place);
 
     let probe = Probe::start(&target);
     let taken = sender::send(options, &target).await?;
     verdict.takes(options, &taken);
+    if let (Some(database), Some(place)) = (&database, &place) {
+        database.report(place, options.count())?;
+    }
     println!("another route, meanwhile: {}", probe.end().await?);
     println!("memory: {} of its own", mib(proxy.memory()));
 
@@ -104,19 +116,24 @@ async fn outage(options: &Options) -> Result<bool, Failure> {
         took.as_secs_f64(),
         mib(proxy.memory())
     );
-    target.address = proxy.address();
+    target.addresses = proxy.addresses();
     let probe = Probe::start(&target);
     let cpu = proxy.cpu();
     application.start().await?;
     drain(&application, options.count()).await;
-    let cpu = proxy.cpu().since(&cpu);
+    let cpus = proxy.cpu();
+    let cpu: Duration = cpus
+        .iter()
+        .zip(&cpu)
+        .map(|(now, then)| now.since(then))
+        .sum();
     let meanwhile = probe.end().await?;
     println!("another route, while it is delivered: {meanwhile}");
     let each = cpu.as_secs_f64() * 1e6 / f64::from(options.count());
     println!("processor time: {each:.0} µs for each that is delivered");
     verdict.delivers(options, &application.record());
     verdict.lets_pass(&calm, &meanwhile);
-    verdict.takes_memory(before, proxy.peak());
+    verdict.takes_memory(options, before, proxy.peak());
     verdict.holds(proxy.panics() == 0, "nothing panicked");
     Ok(verdict.is_good)
 }

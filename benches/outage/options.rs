@@ -25,6 +25,12 @@ pub(crate) struct Options {
     /// How the program ends before the application is up again.
     #[arg(long, default_value = "kill")]
     pub(crate) restart: Restart,
+    /// Keeps the queue in a PostgreSQL server of its own instead of a file, on the disk of /tmp.
+    #[arg(long)]
+    pub(crate) postgres: bool,
+    /// How many replicas take notifications, and share that queue.
+    #[arg(long, default_value_t = 1, requires = "postgres", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) replicas: u8,
     /// The directory of the queue; its disk is measured as well.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     pub(crate) directory: PathBuf,

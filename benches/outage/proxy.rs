@@ -1,20 +1,22 @@
-//! The proxy with a queue, which is ended and started again.
+//! The proxy with a queue, in one replica or several, which are ended and started again.
 
 use crate::Failure;
 use crate::application::Application;
+use crate::database::Database;
 use crate::options::{Options, Restart};
 use crate::program::Program;
 use crate::usage::{Cpu, memory};
 use rustix::process::Signal;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The proxy.
+/// The replicas.
 pub(crate) struct Proxy {
-    program: Program,
+    programs: Vec<Program>,
     binary: Option<PathBuf>,
     directory: PathBuf,
     config: String,
@@ -27,39 +29,57 @@ impl Proxy {
     pub(crate) fn start(
         options: &Options,
         directory: &Path,
-        application: &Application,
-        other: &Application,
+        database: Option<&Database>,
+        [application, other]: [&Application; 2],
     ) -> Result<Self, Failure> {
         let secret = directory.join("challenge.secret");
         fs::write(secret, "a-secret-of-the-outage-program")?;
-        let config = config(options, application, other);
-        let panics = Arc::default();
-        let binary = options.binary.clone();
-        Ok(Self {
-            program: start(binary.as_deref(), directory, &config, &panics)?,
-            binary,
+        let queue = match database {
+            None => "path = \"queue.db\"",
+            Some(database) => {
+                fs::write(directory.join("database.url"), &database.url)?;
+                "url = { file = \"database.url\" }"
+            }
+        };
+        let mut proxy = Self {
+            programs: Vec::new(),
+            binary: options.binary.clone(),
             directory: directory.to_owned(),
-            config,
-            panics,
+            config: config(options, queue, application, other),
+            panics: Arc::default(),
             peak: 0,
-        })
+        };
+        proxy.run(options.replicas.into())?;
+        Ok(proxy)
     }
 
-    pub(crate) fn address(&self) -> std::net::SocketAddr {
-        self.program.address
+    fn run(&mut self, replicas: usize) -> Result<(), Failure> {
+        let binary = self.binary.as_deref();
+        let start = || start(binary, &self.directory, &self.config, &self.panics);
+        self.programs = (0..replicas).map(|_| start()).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
-    /// Ends the process, and starts another one. Returns how long its start took.
+    /// The address of each replica.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let programs = self.programs.iter();
+        programs.map(|program| program.address).collect()
+    }
+
+    /// Ends the processes, and starts others. Returns how long their start took.
     pub(crate) async fn restart(&mut self, restart: Restart) -> Result<Duration, Failure> {
         self.peak = self.peak();
-        self.program.signal(match restart {
-            Restart::Term => Signal::TERM,
-            Restart::Kill => Signal::KILL,
-        })?;
-        self.program.wait(Duration::from_secs(60)).await?;
+        for program in &self.programs {
+            program.signal(match restart {
+                Restart::Term => Signal::TERM,
+                Restart::Kill => Signal::KILL,
+            })?;
+        }
+        for program in &mut self.programs {
+            program.wait(Duration::from_secs(60)).await?;
+        }
         let started = Instant::now();
-        let binary = self.binary.as_deref();
-        self.program = start(binary, &self.directory, &self.config, &self.panics)?;
+        self.run(self.programs.len())?;
         Ok(started.elapsed())
     }
 
@@ -67,32 +87,39 @@ impl Proxy {
         self.panics.load(Ordering::SeqCst)
     }
 
-    /// Resident memory now, in bytes.
+    /// Resident memory now, in bytes: that of the replica with the most.
     pub(crate) fn resident(&self) -> u64 {
-        self.status("VmRSS:")
+        self.most(|id| status(id, "VmRSS:"))
     }
 
     /// The most resident memory so far, in bytes.
     pub(crate) fn peak(&self) -> u64 {
-        self.peak.max(self.status("VmHWM:"))
+        self.peak.max(self.most(|id| status(id, "VmHWM:")))
     }
 
-    /// The part of the memory that is its own, in bytes.
+    /// The part of the memory that is its own, in bytes, of the replica with the most.
     pub(crate) fn memory(&self) -> u64 {
-        memory(self.program.id())
+        self.most(memory)
     }
 
-    pub(crate) fn cpu(&self) -> Cpu {
-        Cpu::of(self.program.id())
+    fn most(&self, of: impl Fn(u32) -> u64) -> u64 {
+        let programs = self.programs.iter();
+        programs.map(|program| of(program.id())).max().unwrap_or(0)
     }
 
-    fn status(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.unwrap_or(0_u64) * 1024
+    /// The processor time of each replica.
+    pub(crate) fn cpu(&self) -> Vec<Cpu> {
+        let programs = self.programs.iter();
+        programs.map(|program| Cpu::of(program.id())).collect()
     }
+}
+
+fn status(process: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0_u64) * 1024
 }
 
 fn start(
@@ -112,7 +139,12 @@ fn start(
     })
 }
 
-fn config(options: &Options, application: &Application, other: &Application) -> String {
+fn config(
+    options: &Options,
+    queue: &str,
+    application: &Application,
+    other: &Application,
+) -> String {
     format!(
         r#"[listen]
 https = "127.0.0.1:0"
@@ -128,7 +160,7 @@ ca = "netdata-ca.pem"
 threads = 2
 
 [queue]
-path = "queue.db"
+{queue}
 max_size = "16GiB"
 
 [log]

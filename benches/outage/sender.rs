@@ -64,7 +64,8 @@ pub(crate) async fn send(options: &Options, target: &Target) -> Result<Taken, Fa
     let senders = (0..connections).map(|first| {
         let alerts = (first..options.alerts).step_by(connections as usize);
         let sender = Sender {
-            target: target.clone(),
+            // Of those of each replica, every second one uses HTTP/2.
+            target: target.of(first / 2),
             template: template.clone(),
             is_http2: first % 2 == 1,
         };

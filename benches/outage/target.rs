@@ -13,19 +13,32 @@ use std::sync::Arc;
 /// The configurations of clients, of which one speaks HTTP/2.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
+    /// The address of each replica, the first of which gets everything that is not
+    /// [meant](Self::of) for another one.
+    pub(crate) addresses: Vec<SocketAddr>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
 }
 
 impl Target {
-    pub(crate) fn new(address: SocketAddr, certificates: &Certificates) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        addresses: Vec<SocketAddr>,
+        certificates: &Certificates,
+    ) -> Result<Self, Failure> {
         let config = |protocol| client_config(certificates, protocol);
         Ok(Self {
-            address,
+            addresses,
             http1: config(b"http/1.1")?,
             http2: config(b"h2")?,
         })
+    }
+
+    /// Returns the target of a connection: each has one of the replicas, in turn.
+    pub(crate) fn of(&self, connection: u32) -> Self {
+        let mut target = self.clone();
+        let replicas = target.addresses.len();
+        target.addresses.rotate_left(connection as usize % replicas);
+        target
     }
 
     /// A client over HTTP/1.1.
@@ -41,7 +54,7 @@ impl Target {
     fn client(&self, config: &Arc<ClientConfig>) -> Client {
         Client {
             source: Some(Ipv4Addr::LOCALHOST),
-            address: self.address,
+            address: self.addresses[0],
             config: config.clone(),
         }
     }

@@ -27,9 +27,9 @@ mod verified;
 
 pub use crate::telemetry::context::{Context, Outcome};
 #[cfg(feature = "server")]
-pub(crate) use downstream::Downstream;
-#[cfg(feature = "server")]
 pub(crate) use downstream::shutdown::{DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown};
+#[cfg(feature = "server")]
+pub(crate) use downstream::{Connection, Downstream, TlsFacts};
 pub use gate::Gate;
 pub use policy::{Policy, PolicyError};
 pub use verified::{Authorized, Decision, Verified};

@@ -2,7 +2,7 @@
 
 use crate::auth::Presented;
 use crate::http::response_head::ResponseHead;
-use crate::tls::{self, Trust};
+use crate::tls::{PresentedChain, Trust};
 use bytes::Bytes;
 use pingora::protocols::Digest;
 use pingora::{Error, ErrorType};
@@ -24,14 +24,22 @@ pub(super) trait Session: Send {
     /// Returns the properties of the connection.
     fn digest(&self) -> Option<&Digest>;
 
-    /// Returns the verdict on the client's certificates under the current trust.
+    /// Returns the certificates of the client, if it has shown any.
+    fn chain(&self) -> Option<&PresentedChain> {
+        PresentedChain::of(self.digest())
+    }
+
+    /// Returns the verdict on the client's certificates under the current trust, and not that of the
+    /// handshake: a connection outlives certificates and policies.
     fn presented(&self, trust: &Trust) -> Presented {
-        tls::presented(self.digest(), trust)
+        self.chain()
+            .map_or(Presented::Nothing, |chain| chain.judge(trust))
     }
 
     /// Returns the verdict, if it is known without verifying the certificates.
     fn presented_before(&self, trust: &Trust) -> Option<Presented> {
-        tls::presented_before(self.digest(), trust)
+        self.chain()
+            .map_or(Some(Presented::Nothing), |chain| chain.judged(trust))
     }
 
     /// Returns the largest body that can be read from here, in bytes.

@@ -11,14 +11,14 @@ use crate::config::Config;
 use crate::proxy::Policy;
 use crate::tls;
 use crate::upstream::make_connector;
-use pingora::listeners::tls::Acceptor;
 use std::net::{SocketAddr, TcpListener};
+use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
 /// The parts of a server whose preparation can fail.
 pub(super) struct Parts {
     pub(super) policy: Policy,
-    pub(super) acceptor: Option<Acceptor>,
+    pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) presented: Presented,
     pub(super) acme: Option<AcmeSetup>,
     pub(super) sockets: BoundSockets,
@@ -96,7 +96,7 @@ pub(super) fn make_acceptor(
     config: &Config,
     policy: &Policy,
     presented: &Presented,
-) -> pingora::Result<Option<Acceptor>> {
+) -> pingora::Result<Option<TlsAcceptor>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };

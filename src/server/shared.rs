@@ -23,10 +23,10 @@ use crate::delivery::Delivery;
 use crate::proxy::{Downstream, Gate, Policy};
 use crate::telemetry::Monitor;
 use crate::upstream::Upstreams;
-use pingora::listeners::tls::Acceptor;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Barrier, watch};
+use tokio_rustls::TlsAcceptor;
 
 /// Number of services that install signal handlers before the first connection is accepted: the
 /// listener waits at a barrier for the reloader and for the service that ends the process.
@@ -83,7 +83,7 @@ impl Shared {
     pub(super) fn connection_handler(
         &self,
         config: &Config,
-        acceptor: Option<Acceptor>,
+        acceptor: Option<TlsAcceptor>,
         policy: Policy,
         delivery: Option<Arc<Delivery>>,
     ) -> Arc<ConnectionHandler> {

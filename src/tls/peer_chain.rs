@@ -12,7 +12,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A chain as the client presented it, leaf first.
-struct PresentedChain {
+pub(crate) struct PresentedChain {
     chain: Vec<CertificateDer<'static>>,
     /// The last verdict. Keeping those of bad chains, too, bounds the work that a refused client
     /// causes with repeated requests.
@@ -20,11 +20,24 @@ struct PresentedChain {
 }
 
 impl PresentedChain {
-    fn of(digest: Option<&Digest>) -> Option<&Self> {
+    pub(crate) fn new(chain: &[CertificateDer<'static>]) -> Self {
+        Self {
+            chain: chain.to_vec(),
+            verdict: Mutex::default(),
+        }
+    }
+
+    /// Returns the chain that [`KeepChain`] has kept with a connection of Pingora's.
+    pub(crate) fn of(digest: Option<&Digest>) -> Option<&Self> {
         digest?.ssl_digest.as_ref()?.extension.get()
     }
 
-    fn judge(&self, trust: &Trust, now: UnixTime) -> Presented {
+    /// Evaluates the chain against `trust`.
+    pub(crate) fn judge(&self, trust: &Trust) -> Presented {
+        self.judge_at(trust, UnixTime::now())
+    }
+
+    fn judge_at(&self, trust: &Trust, now: UnixTime) -> Presented {
         // Locked during the evaluation, so that the requests of an HTTP/2 connection wait for one
         // verdict.
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,6 +47,16 @@ impl PresentedChain {
                 .insert(trust.verdict(&self.chain, now))
                 .presented
                 .clone(),
+        }
+    }
+
+    /// Returns the last verdict if it still holds, without evaluating the chain.
+    pub(crate) fn judged(&self, trust: &Trust) -> Option<Presented> {
+        let now = UnixTime::now();
+        let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*verdict {
+            Some(verdict) if verdict.holds(trust, now) => Some(verdict.presented.clone()),
+            _ => trust.recall(&self.chain, now),
         }
     }
 }
@@ -47,32 +70,8 @@ impl TlsAccept for KeepChain {
         &self,
         tls: &TlsRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
-        let chain = tls.peer_cert_chain_der()?.to_vec();
-        Some(Arc::new(PresentedChain {
-            chain,
-            verdict: Mutex::default(),
-        }))
-    }
-}
-
-/// Evaluates the chain of a connection's client against the current trust, and not that of the
-/// handshake: a connection outlives certificates and policies.
-pub(crate) fn presented(digest: Option<&Digest>, trust: &Trust) -> Presented {
-    PresentedChain::of(digest).map_or(Presented::Nothing, |chain| {
-        chain.judge(trust, UnixTime::now())
-    })
-}
-
-/// Returns the last verdict if it still holds, without evaluating the chain.
-pub(crate) fn presented_before(digest: Option<&Digest>, trust: &Trust) -> Option<Presented> {
-    let Some(chain) = PresentedChain::of(digest) else {
-        return Some(Presented::Nothing);
-    };
-    let now = UnixTime::now();
-    let verdict = chain.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*verdict {
-        Some(verdict) if verdict.holds(trust, now) => Some(verdict.presented.clone()),
-        _ => trust.recall(&chain.chain, now),
+        let chain = tls.peer_cert_chain_der()?;
+        Some(Arc::new(PresentedChain::new(chain)))
     }
 }
 
@@ -126,20 +125,13 @@ mod tests {
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
-    fn connection(chain: &[CertificateDer<'static>]) -> PresentedChain {
-        PresentedChain {
-            chain: chain.to_vec(),
-            verdict: Mutex::default(),
-        }
-    }
-
     const BEGIN: u64 = 1_000_000_000;
     const END: u64 = 1_000_000_100;
 
     #[test]
     fn a_verdict_holds_for_as_long_as_it_would_be_the_same() {
         let (trust, chain) = scene(BEGIN as i64..END as i64);
-        let connection = connection(&chain);
+        let connection = PresentedChain::new(&chain);
         // In this order: the clock may be set back, too.
         for (seconds, is_trusted, path_building) in [
             (BEGIN - 50, false, 1),
@@ -151,7 +143,7 @@ mod tests {
             (END, true, 3),
             (BEGIN - 1, false, 4),
         ] {
-            let presented = connection.judge(&trust, at(seconds));
+            let presented = connection.judge_at(&trust, at(seconds));
             assert_eq!(
                 presented.check_trusted().is_ok(),
                 is_trusted,
@@ -165,16 +157,26 @@ mod tests {
     fn another_trust_is_asked_again() {
         let (trust, chain) = scene(0..i64::from(i32::MAX));
         let (other, _) = scene(0..i64::from(i32::MAX));
-        let connection = connection(&chain);
+        let connection = PresentedChain::new(&chain);
         for _ in 0..3 {
-            assert!(connection.judge(&trust, at(END)).check_trusted().is_ok());
-            assert!(connection.judge(&other, at(END)).check_trusted().is_err());
+            assert!(connection.judge_at(&trust, at(END)).check_trusted().is_ok());
+            assert!(
+                connection
+                    .judge_at(&other, at(END))
+                    .check_trusted()
+                    .is_err()
+            );
         }
         // The good chain is remembered for other connections, too; the bad one, for this connection
         // alone.
         assert_eq!((trust.paths_built(), other.paths_built()), (1, 3));
         for _ in 0..100 {
-            assert!(connection.judge(&other, at(END)).check_trusted().is_err());
+            assert!(
+                connection
+                    .judge_at(&other, at(END))
+                    .check_trusted()
+                    .is_err()
+            );
         }
         assert_eq!(other.paths_built(), 3);
     }
@@ -184,8 +186,8 @@ mod tests {
         let (trust, chain) = scene(0..i64::from(i32::MAX));
         let (_, foreign) = scene(0..i64::from(i32::MAX));
         let judge = |chain: &[CertificateDer<'static>]| {
-            connection(chain)
-                .judge(&trust, at(END))
+            PresentedChain::new(chain)
+                .judge_at(&trust, at(END))
                 .check_trusted()
                 .is_ok()
         };

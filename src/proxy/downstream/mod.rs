@@ -1,5 +1,6 @@
 //! Connections from clients, which carry requests over HTTP/1.1 or HTTP/2.
 
+mod connection;
 mod http1;
 mod http2;
 mod peer;
@@ -9,8 +10,8 @@ use crate::delivery::Delivery;
 use crate::proxy::gate::Gate;
 use crate::proxy::gateway::Gateway;
 use crate::telemetry::Monitor;
+pub(crate) use connection::{Connection, TlsFacts};
 use peer::Peer;
-use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
 
@@ -34,11 +35,10 @@ impl Downstream {
     }
 
     /// Serves requests until the connection ends. A drain that is signalled through `shutdown` lets
-    /// the request in flight finish. `is_anonymous` says that the peer is a load balancer that has
-    /// not named the client.
-    pub(crate) async fn serve(&self, stream: Stream, is_anonymous: bool, shutdown: ShutdownWatch) {
-        let peer = Peer::new(&stream, is_anonymous, shutdown.clone());
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+    /// the request in flight finish.
+    pub(crate) async fn serve(&self, connection: Connection, shutdown: ShutdownWatch) {
+        let (stream, peer) = Peer::of(connection, shutdown.clone());
+        if peer.has_http2() {
             // Boxed because its future is large, and most connections use HTTP/1.1.
             return Box::pin(http2::serve(&self.gateway, stream, peer, shutdown)).await;
         }

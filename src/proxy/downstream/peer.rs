@@ -1,8 +1,10 @@
 //! The other end of a connection.
 
+use super::connection::{Connection, Stream, TlsFacts};
 use super::shutdown::{DRAIN_READ_TIMEOUT, after_shutdown};
+use crate::tls::PresentedChain;
 use futures_util::poll;
-use pingora::protocols::{Digest, Stream};
+use pingora::protocols::Digest;
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use std::future::Future;
@@ -15,8 +17,9 @@ use tracing::field::DisplayValue;
 
 /// The other end of a connection: the client, or the proxy in between.
 pub(super) struct Peer {
-    /// The properties of the connection.
+    /// The addresses of the connection.
     pub(super) digest: Digest,
+    tls: Option<TlsFacts>,
     /// The peer is a load balancer that has not named the client: forwarding headers that arrive
     /// from there are not believed.
     pub(super) is_anonymous: bool,
@@ -27,15 +30,35 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(stream: &Stream, is_anonymous: bool, shutdown: ShutdownWatch) -> Self {
-        let digest = digest(stream);
+    /// Returns the other end of `connection`, and what is read from there and written to it.
+    pub(super) fn of(connection: Connection, shutdown: ShutdownWatch) -> (Stream, Self) {
+        let digest = Digest {
+            socket_digest: connection.sockets,
+            ..Digest::default()
+        };
         let span = tracing::debug_span!("connection", remote_addr = remote_addr(&digest));
-        Self {
+        let peer = Self {
             digest,
-            is_anonymous,
+            tls: connection.tls,
+            is_anonymous: connection.is_anonymous,
             shutdown,
             span,
-        }
+        };
+        (connection.stream, peer)
+    }
+
+    pub(super) fn has_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_http2)
+    }
+
+    /// Returns the version of TLS, where there is one.
+    pub(super) fn tls_version(&self) -> Option<&str> {
+        self.tls.as_ref().map(|tls| tls.version)
+    }
+
+    /// Returns the certificates of the client, if it has shown any.
+    pub(super) fn chain(&self) -> Option<&PresentedChain> {
+        self.tls.as_ref()?.chain.as_ref()
     }
 
     pub(super) fn span(&self) -> &Span {
@@ -67,15 +90,6 @@ impl Peer {
                 Error::e_explain(ErrorType::ReadTimedout, "the process is to end")
             }
         }
-    }
-}
-
-fn digest(stream: &Stream) -> Digest {
-    Digest {
-        ssl_digest: stream.get_ssl_digest(),
-        timing_digest: Vec::new(),
-        proxy_digest: None,
-        socket_digest: stream.get_socket_digest(),
     }
 }
 

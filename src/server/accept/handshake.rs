@@ -8,17 +8,20 @@ use super::opening::Opening;
 use super::refusal::{explained, late};
 use super::validation::Hello;
 use crate::http::timeout::Deadline;
-use crate::proxy::{DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown};
+use crate::proxy::{
+    Connection, DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, TlsFacts, after_shutdown,
+};
 use crate::tls::{self, Refusal};
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
+use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use pingora::server::ShutdownWatch;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::pin;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 impl ConnectionHandler {
     /// Performs the TLS handshake. Returns `None` if the client sends nothing, or the process ends.
@@ -27,7 +30,7 @@ impl ConnectionHandler {
         mut stream: TcpStream,
         arrival: &Arrival,
         shutdown: &mut ShutdownWatch,
-    ) -> Result<Option<Stream>, Refusal> {
+    ) -> Result<Option<Connection>, Refusal> {
         let mut deadline = Deadline::after(self.gate.policy().limits().handshake_timeout);
         let Some(opening) = opening(&stream, arrival, &mut deadline, shutdown).await? else {
             return Ok(silent(arrival.peer));
@@ -58,15 +61,15 @@ impl ConnectionHandler {
             () = after_shutdown(shutdown, DRAIN_READ_TIMEOUT) => return Ok(None),
         };
         self.monitor.handshake(arrival.peer.ip(), Ok(()));
-        Ok(Some(stream))
+        Ok(Some(secured(stream, arrival)))
     }
 
     async fn handshake_or_linger(
-        acceptor: &Acceptor,
+        acceptor: &TlsAcceptor,
         stream: L4Stream,
         spare: AlertLinger,
         mut deadline: Deadline,
-    ) -> Result<Stream, Refusal> {
+    ) -> Result<TlsStream<L4Stream>, Refusal> {
         let result = handshake(acceptor, stream, &mut deadline).await;
         if result.is_err() {
             spare.linger().await;
@@ -88,8 +91,22 @@ async fn opening(
     }
 }
 
+/// Returns a connection without TLS.
+pub(super) fn plain(stream: TcpStream, arrival: &Arrival) -> Connection {
+    let stream = with_address(stream, arrival.peer, &arrival.rest);
+    let sockets = stream.get_socket_digest();
+    Connection::new(stream, sockets, None, arrival.is_anonymous())
+}
+
+/// Returns a connection whose handshake is over.
+fn secured(stream: TlsStream<L4Stream>, arrival: &Arrival) -> Connection {
+    let (socket, session) = stream.get_ref();
+    let (sockets, facts) = (socket.get_socket_digest(), TlsFacts::of(session));
+    Connection::new(stream, sockets, Some(facts), arrival.is_anonymous())
+}
+
 /// Returns a connection as Pingora's, with the address of the client and the bytes that were read.
-pub(super) fn with_address(stream: TcpStream, peer: SocketAddr, rest: &[u8]) -> L4Stream {
+fn with_address(stream: TcpStream, peer: SocketAddr, rest: &[u8]) -> L4Stream {
     // Ignore the error: it only costs latency.
     let _ = stream.set_nodelay(true);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
@@ -128,14 +145,14 @@ async fn first_bytes(
 }
 
 async fn handshake(
-    acceptor: &Acceptor,
+    acceptor: &TlsAcceptor,
     stream: L4Stream,
     deadline: &mut Deadline,
-) -> Result<Stream, Refusal> {
-    let handshake = pin!(deadline.wait(acceptor.tls_handshake(stream)));
+) -> Result<TlsStream<L4Stream>, Refusal> {
+    let handshake = pin!(deadline.wait(acceptor.accept(stream)));
     let (result, refusal) = tls::observe(handshake).await;
     match result {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(refusal.unwrap_or_else(|| explained(&error.to_string()))),
         Err(_) => Err(refusal.unwrap_or_else(late)),
     }

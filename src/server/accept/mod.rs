@@ -32,19 +32,18 @@ use crate::tls::Refusal;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use arrival::Arrival;
 use connection_limit::ConnectionLimits;
-use handshake::with_address;
-use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Stream;
+use handshake::plain;
 use pingora::server::ShutdownWatch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
 /// Serves connections; one object for all of them.
 pub(super) struct ConnectionHandler {
-    acceptor: ArcSwapOption<Acceptor>,
+    acceptor: ArcSwapOption<TlsAcceptor>,
     access: ArcSwap<Access>,
     limits: Arc<ConnectionLimits>,
     presented: Presented,
@@ -57,7 +56,7 @@ pub(super) struct ConnectionHandler {
 
 impl ConnectionHandler {
     pub(super) fn new(
-        acceptor: Option<Acceptor>,
+        acceptor: Option<TlsAcceptor>,
         presented: Presented,
         access: Access,
         gate: Arc<Gate>,
@@ -78,7 +77,7 @@ impl ConnectionHandler {
     }
 
     /// Replaces the policy, for open connections as well, and the acceptor for new connections.
-    pub(super) fn replace(&self, acceptor: Option<Acceptor>, access: Access, policy: Policy) {
+    pub(super) fn replace(&self, acceptor: Option<TlsAcceptor>, access: Access, policy: Policy) {
         // The policy comes first: it checks each request again, whatever the result of the handshake
         // was.
         self.gate.replace(policy);
@@ -132,15 +131,13 @@ impl ConnectionHandler {
         is_tls: bool,
         mut shutdown: ShutdownWatch,
     ) -> Result<(), Refusal> {
-        let stream: Stream = match is_tls {
-            false => Box::new(with_address(stream, arrival.peer, &arrival.rest)),
-            true => match self.secure(stream, arrival, &mut shutdown).await? {
-                Some(stream) => stream,
-                None => return Ok(()),
-            },
+        let connection = match is_tls {
+            false => Some(plain(stream, arrival)),
+            true => self.secure(stream, arrival, &mut shutdown).await?,
         };
-        let is_anonymous = arrival.is_anonymous();
-        self.downstream.serve(stream, is_anonymous, shutdown).await;
+        if let Some(connection) = connection {
+            self.downstream.serve(connection, shutdown).await;
+        }
         Ok(())
     }
 }

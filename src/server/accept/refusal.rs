@@ -63,10 +63,8 @@ fn log_refusal(peer: IpAddr, refusal: &Refusal) {
 /// The beginnings of errors about clients that left during the handshake.
 const LEFT: [&str; 3] = ["tls handshake eof", "Connection reset", "Broken pipe"];
 
-/// Extracts the error of rustls from that of Pingora, which wraps it in text.
+/// Explains an error of rustls.
 fn explain(error: &str) -> (RefusalCode, String) {
-    let wrapped = error.rsplit_once("tls connect error: ");
-    let error = wrapped.map_or(error.trim(), |(_, error)| error);
     let explained = explain_client(error).or_else(|| explain_server(error));
     match explained {
         Some((code, reason)) => (code, reason.to_owned()),
@@ -130,15 +128,12 @@ mod tests {
             "CertificateUnknown",
             "UnsupportedCertificate",
         ] {
-            let error = format!(
-                " TLSHandshakeFailure context: tls connect error: received fatal alert: {alert}"
-            );
-            let (code, reason) = explain(&error);
+            let (code, reason) = explain(&format!("received fatal alert: {alert}"));
             assert_eq!(code, RefusalCode::ServerCertificateRefused, "{alert}");
             assert!(reason.ends_with('.') && !reason.contains(alert), "{reason}");
         }
         for other in ["HandshakeFailure", "ProtocolVersion", "DecryptError"] {
-            let (code, _) = explain(&format!("tls connect error: received fatal alert: {other}"));
+            let (code, _) = explain(&format!("received fatal alert: {other}"));
             assert_eq!(code, RefusalCode::TlsError, "{other}");
         }
     }

@@ -199,10 +199,10 @@ fn only_200_answers_a_challenge() {
 #[test]
 fn a_right_answer_that_is_not_waited_for_is_no_answer() {
     let slow = |_: &str, token: &str| {
-        thread::sleep(Duration::from_millis(1100));
+        thread::sleep(Duration::from_millis(3100));
         json(&hmac(SECRET, token))
     };
-    sent_to(slow, &["--timeout", "1"])
+    sent_to(slow, &["--timeout", "3"])
         .ends_with(1)
         .all("unanswered", "timeout", 1);
 }

@@ -9,12 +9,12 @@ use crate::http::framing;
 use crate::http::read::read;
 use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::http::timeout::{Deadline, timeout};
+use crate::proxy::downstream::connection::Stream;
 use crate::proxy::downstream::shutdown::{
     DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown,
 };
 use crate::rejection::Rejection;
 use bytes::BytesMut;
-use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ mod chunked;
 mod head_reader;
 mod session;
 
+use super::connection::Stream;
 use super::peer::Peer;
 use super::shutdown::after_shutdown;
 use crate::http::read::read;
@@ -13,7 +14,6 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::session::Session as _;
 use bytes::BytesMut;
 use head_reader::{NoHead, read_head};
-use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use session::Http1;
 use std::time::Duration;

@@ -8,10 +8,12 @@ use crate::http::read::read;
 use crate::http::request_head::{HttpVersion, RequestHead};
 use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
+use crate::proxy::downstream::connection::Stream;
 use crate::proxy::downstream::peer::Peer;
 use crate::proxy::session::{BodyPart, ClientGone, Session, broken_off, malformed};
+use crate::tls::PresentedChain;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use pingora::protocols::{Digest, Stream};
+use pingora::protocols::Digest;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -172,6 +174,14 @@ impl<'c> Http1<'c> {
 impl Session for Http1<'_> {
     fn digest(&self) -> Option<&Digest> {
         Some(&self.peer.digest)
+    }
+
+    fn tls_version(&self) -> Option<&str> {
+        self.peer.tls_version()
+    }
+
+    fn chain(&self) -> Option<&PresentedChain> {
+        self.peer.chain()
     }
 
     fn is_anonymous(&self) -> bool {

@@ -14,6 +14,7 @@ mod session;
 
 use crate::config::Limits;
 use crate::http::timeout::sleep;
+use crate::proxy::downstream::connection::Stream;
 use crate::proxy::downstream::peer::Peer;
 use crate::proxy::downstream::shutdown::{
     self, DRAIN_READ_TIMEOUT, KEEPALIVE_DRAIN_GRACE, after_shutdown,
@@ -25,7 +26,6 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use head::StreamHead;
 use inbox::{Inbox, MAX_STREAMS};
-use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use reader::FrameReader;
 use session::Http2;

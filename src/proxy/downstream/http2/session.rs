@@ -6,6 +6,7 @@ use crate::http::response_head::ResponseHead;
 use crate::http::timeout::timeout;
 use crate::proxy::downstream::peer::Peer;
 use crate::proxy::session::{BodyPart, ClientGone, Session, broken_off, malformed};
+use crate::tls::PresentedChain;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -155,6 +156,14 @@ fn response(head: &ResponseHead) -> http::Result<Response<()>> {
 impl Session for Http2 {
     fn digest(&self) -> Option<&Digest> {
         Some(&self.peer.digest)
+    }
+
+    fn tls_version(&self) -> Option<&str> {
+        self.peer.tls_version()
+    }
+
+    fn chain(&self) -> Option<&PresentedChain> {
+        self.peer.chain()
     }
 
     fn is_anonymous(&self) -> bool {

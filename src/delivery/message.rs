@@ -4,7 +4,8 @@ use super::store::StoredMessage;
 use crate::auth::digest::sha256_hex;
 use crate::upstream::exchange::{Message, Signing};
 use crate::webhook::signer::Signer;
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
+use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,16 +18,23 @@ const RECEIPT_LINES: [&[u8]; 4] = [
     b"X-Netdata-Unordered:",
 ];
 
-/// Returns the header lines about a receipt and an attempt. They are the first of their message, so
+/// Appends the header lines about a receipt and an attempt. They are the first of their message, so
 /// that they can be replaced. Where machines share the store, they name the term: an application that
 /// has seen a higher one knows that the message is late.
-pub(crate) fn receipt_lines(received: i64, attempt: u32, term: Option<i64>) -> String {
+pub(super) fn put_receipt_lines(
+    head: &mut BytesMut,
+    received: i64,
+    attempt: u32,
+    term: Option<i64>,
+) {
     let received = UNIX_EPOCH + Duration::from_nanos(received.unsigned_abs());
-    let text = OffsetDateTime::from(received).format(&Rfc3339);
-    let text = text.unwrap_or_default();
-    let term = term.map(|term| format!("X-Netdata-Term: {term}\r\n"));
-    let term = term.unwrap_or_default();
-    format!("X-Netdata-Received: {text}\r\nX-Netdata-Attempt: {attempt}\r\n{term}")
+    head.put_slice(b"X-Netdata-Received: ");
+    // Ignore the errors, here and below: there is room for more in memory, and the year has four digits.
+    let _ = OffsetDateTime::from(received).format_into(&mut (&mut *head).writer(), &Rfc3339);
+    let _ = write!(head, "\r\nX-Netdata-Attempt: {attempt}\r\n");
+    if let Some(term) = term {
+        let _ = write!(head, "X-Netdata-Term: {term}\r\n");
+    }
 }
 
 /// Returns a message that is sent although it may overtake another one: it says so.
@@ -80,7 +88,7 @@ pub(super) fn again(
     }
     let mut again = BytesMut::with_capacity(head + 64);
     again.extend_from_slice(&bytes[..request_line]);
-    again.extend_from_slice(receipt_lines(stored.received, attempt, term).as_bytes());
+    put_receipt_lines(&mut again, stored.received, attempt, term);
     again.extend_from_slice(&bytes[rest..]);
     let body = body.slice(head..);
     Message {
@@ -103,6 +111,12 @@ fn line_end(bytes: &[u8], start: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn receipt_lines(received: i64, attempt: u32, term: Option<i64>) -> String {
+        let mut lines = BytesMut::new();
+        put_receipt_lines(&mut lines, received, attempt, term);
+        String::from_utf8(lines.to_vec()).unwrap()
+    }
 
     #[test]
     fn only_the_lines_about_the_attempt_are_replaced() {

@@ -1,12 +1,12 @@
 //! A notification on its way through a request: tried directly, or stored.
 
 use super::attempt::FailedAttempt;
-use super::message::receipt_lines;
+use super::message::put_receipt_lines;
 use super::order::{Place, Spot};
 use super::store::{NewNotification, StoreError, Stored, Term};
 use super::{Delivery, reports};
 use crate::config::DeliveryMode;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,10 +170,10 @@ impl Receipt {
         self.is_unordered
     }
 
-    /// Returns the header lines about this receipt and its first attempt.
-    pub(crate) fn lines(&self) -> String {
+    /// Appends the header lines about this receipt and its first attempt.
+    pub(crate) fn put_lines(&self, head: &mut BytesMut) {
         let term = self.term.and_then(|term| self.delivery.term_line(term));
-        receipt_lines(self.received(), 1, term)
+        put_receipt_lines(head, self.received(), 1, term);
     }
 
     /// The time of receipt in nanoseconds since 1970.
@@ -203,16 +203,20 @@ impl Receipt {
     }
 
     /// Limits a direct attempt to the time for which this process may deliver, if that ends by itself.
-    /// The result is absent if it is over.
+    /// Once it is `over`, that is the result.
     pub(crate) fn within_term<T: Send + 'static>(
         &self,
-        attempt: impl Future<Output = T> + Send + 'static,
-    ) -> Pin<Box<dyn Future<Output = Option<T>> + Send>> {
+        attempt: Pin<Box<dyn Future<Output = T> + Send>>,
+        over: fn() -> T,
+    ) -> Pin<Box<dyn Future<Output = T> + Send>> {
         let Some(term) = self.term else {
-            return Box::pin(async { Some(attempt.await) });
+            return attempt;
         };
         let delivery = self.delivery.clone();
-        Box::pin(async move { delivery.within_term(term, attempt).await })
+        Box::pin(async move {
+            let result = delivery.within_term(term, attempt).await;
+            result.unwrap_or_else(over)
+        })
     }
 
     /// Lets a direct attempt go on beside the request.

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The result of an exchange.
 type Exchanged = Result<UpstreamResponse, ExchangeError>;
 
-/// A direct attempt. Its result is absent if another process delivers by now.
-type Attempt = Pin<Box<dyn Future<Output = Option<Exchanged>> + Send>>;
+/// A direct attempt.
+type Attempt = Pin<Box<dyn Future<Output = Exchanged> + Send>>;
 
 /// A notification with its receipt, and the message that the application gets.
 struct Deferred<'v> {
@@ -73,7 +73,7 @@ impl<'v> Deferred<'v> {
             None => idempotency_key(&verified.body, received),
         };
         let head = ReceiptHead {
-            lines: &receipt.lines(),
+            put_lines: &|head| receipt.put_lines(head),
             idempotency_key: &idempotency,
         };
         let origin = Origin::of(&*transaction.session, &verified.policy);
@@ -95,7 +95,8 @@ impl<'v> Deferred<'v> {
             true => Arc::new(unordered(&self.message)),
             false => self.message.clone(),
         };
-        receipt.within_term(async move { exchange::send(&upstream, &message, retry_for).await })
+        let sent = Box::pin(async move { exchange::send(&upstream, &message, retry_for).await });
+        receipt.within_term(sent, || Err(ended()))
     }
 
     /// Returns the notification as it is stored.
@@ -139,14 +140,16 @@ impl<'v> Deferred<'v> {
         let started = Instant::now();
         let mut attempt = self.attempt(&receipt, Duration::ZERO);
         let Ok(result) = timeout(PATIENCE, &mut attempt).await else {
-            receipt.let_go_on(async move { conclude(ended(attempt.await)).await });
+            receipt.let_go_on(async move { conclude(attempt.await).await });
             return Box::pin(self.store(transaction, receipt, StoreReason::Late)).await;
         };
-        let result = ended(result);
         match judge(&result) {
             Ok(()) => {
                 receipt.delivered();
-                self.pass_back(transaction, result, started).await;
+                // One that was taken has a response.
+                if let Ok(response) = result {
+                    pass_back(transaction, response, started).await;
+                }
             }
             Err(failed) => {
                 transaction.context.upstream_duration = Some(started.elapsed());
@@ -199,11 +202,13 @@ impl<'v> Deferred<'v> {
             return respond::reject(transaction, &rejection(error)).await;
         }
         let started = Instant::now();
-        let result = ended(self.attempt(&receipt, self.upstream().retry_for()).await);
+        let result = self.attempt(&receipt, self.upstream().retry_for()).await;
         match judge(&result) {
             Ok(()) => {
                 receipt.delivered();
-                self.pass_back(transaction, result, started).await;
+                if let Ok(response) = result {
+                    pass_back(transaction, response, started).await;
+                }
             }
             Err(failed) => {
                 receipt.failed(&failed);
@@ -213,29 +218,11 @@ impl<'v> Deferred<'v> {
             }
         }
     }
-
-    /// Answers the client with the response of the application.
-    async fn pass_back<S: Session>(
-        &self,
-        transaction: &mut Transaction<'_, S>,
-        result: Exchanged,
-        started: Instant,
-    ) {
-        match result {
-            Ok(response) => pass_back(transaction, response, started).await,
-            Err(error) => {
-                transaction.context.failure = Some(error.sentence());
-                respond::reject(transaction, &error.rejection()).await;
-            }
-        }
-        transaction.context.upstream_duration = Some(started.elapsed());
-    }
 }
 
-/// Returns the result of an attempt that may not have come to its end.
-fn ended(result: Option<Exchanged>) -> Exchanged {
-    let over = || ExchangeError::Timeout("another process delivers by now".into());
-    result.unwrap_or_else(|| Err(over()))
+/// Returns the error of an attempt that another process is to make.
+fn ended() -> ExchangeError {
+    ExchangeError::Timeout("another process delivers by now".into())
 }
 
 /// Concludes an attempt for whose response no client waits.

@@ -47,9 +47,9 @@ pub(super) async fn deliver<S: Session>(
         Err(error) => {
             transaction.context.failure = Some(error.sentence());
             respond::reject(transaction, &error.rejection()).await;
+            transaction.context.upstream_duration = Some(started.elapsed());
         }
     }
-    transaction.context.upstream_duration = Some(started.elapsed());
 }
 
 /// Encodes the message to the upstream, with `receipt` on routes that store notifications.
@@ -123,6 +123,7 @@ pub(super) async fn pass_back<S: Session>(
         }
     };
     transaction.context.outcome = Some(outcome);
+    transaction.context.upstream_duration = Some(started.elapsed());
 }
 
 /// Streams the response to the client.

@@ -4,11 +4,12 @@ use super::lane::{Attempt, Inserted, Lane, Stage};
 use super::pause::{MAX_OF_ROUTE, pause};
 use super::{Failure, Key, Moment, Obstacle, Place, Recovery, RouteState, Trial, Verdict};
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// The notifications of one route.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    lanes: HashMap<Key, Lane>,
+    lanes: HashMap<Key, Lane, BuildHasherDefault<KeyHasher>>,
     /// The lanes whose first notification can be sent: when it is due, and its turn.
     ready: BTreeSet<(Moment, u64, Key)>,
     turns: u64,
@@ -30,6 +31,23 @@ struct Outage {
     probe_at: Moment,
     /// The key whose notification is the probe under way.
     probe: Option<Key>,
+}
+
+/// Takes a part of a key for its hash: it is a hash already, and a direct attempt looks its key up ten
+/// times.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some((first, _)) = bytes.split_first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Line {

@@ -30,8 +30,8 @@ pub(super) enum RequestFraming {
 /// The fields of a notification that is stored, or would be.
 #[derive(Clone, Copy)]
 pub(super) struct ReceiptHead<'r> {
-    /// The header lines about its receipt, which come first.
-    pub(super) lines: &'r str,
+    /// Appends the header lines about its receipt, which come first.
+    pub(super) put_lines: &'r dyn Fn(&mut BytesMut),
     /// Its key, in place of the one that depends on the notification alone.
     pub(super) idempotency_key: &'r str,
 }
@@ -52,7 +52,7 @@ pub(super) fn encode_head<S>(
     };
     head.push_request_line(request);
     if let Some(receipt) = facts.receipt {
-        head.bytes.put_slice(receipt.lines.as_bytes());
+        (receipt.put_lines)(head.bytes);
     }
     head.push("Host", request.host());
     context.dropped_headers = head.push_passed(request, origin);

@@ -9,6 +9,7 @@ use crate::config::DeliveryMode;
 use bytes::{Bytes, BytesMut};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -249,12 +250,14 @@ impl Receipt {
         content: Content,
         reason: StoreReason,
     ) -> Result<StoredReceipt, NotStored> {
+        let tasks = self.delivery.tasks.clone();
+        let mut commit = Box::pin(self.commit(content, reason));
+        // Polled before anything else, so that the store is at it while the rest is set up.
+        if let Poll::Ready(result) = futures_util::poll!(&mut commit) {
+            return result;
+        }
         // A task of its own: a request that ends early must not leave its place to nothing.
-        let task = self
-            .delivery
-            .tasks
-            .clone()
-            .spawn(self.commit(content, reason));
+        let task = tasks.spawn(commit);
         match timeout(COMMIT_TIMEOUT, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(NotStored::failed(&error)),

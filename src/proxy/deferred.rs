@@ -21,6 +21,8 @@ use crate::telemetry::context::{Context, Outcome};
 use crate::upstream::Upstream;
 use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
 use bytes::{BufMut as _, BytesMut};
+use serde::Serialize;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +41,19 @@ struct Deferred<'v> {
     verified: &'v Verified,
     message: Arc<Message>,
     idempotency: String,
+}
+
+/// A notification as it is described for people.
+#[derive(Serialize)]
+struct About<'n> {
+    kind: &'static str,
+    node: Option<&'n str>,
+    remote_addr: Option<IpAddr>,
+    request_id: &'n str,
+    severity: Option<&'n str>,
+    space: Option<&'n str>,
+    title: Option<&'n str>,
+    transition_id: Option<&'n str>,
 }
 
 /// Delivers `verified` directly or stores it, and answers the client.
@@ -118,17 +133,17 @@ impl<'v> Deferred<'v> {
     fn about(&self, context: &Context) -> String {
         let notification = &self.verified.notification;
         let space = notification.space.as_ref().and_then(|space| space.label());
-        serde_json::json!({
-            "kind": notification.kind.as_str(),
-            "severity": notification.severity,
-            "title": notification.title,
-            "node": notification.node,
-            "space": space,
-            "transition_id": notification.transition_id,
-            "request_id": context.request_id,
-            "remote_addr": context.remote_addr,
-        })
-        .to_string()
+        let about = About {
+            kind: notification.kind.as_str(),
+            node: notification.node.as_deref(),
+            remote_addr: context.remote_addr,
+            request_id: &context.request_id,
+            severity: notification.severity.as_deref(),
+            space,
+            title: notification.title.as_deref(),
+            transition_id: notification.transition_id.as_deref(),
+        };
+        serde_json::to_string(&about).unwrap_or_default()
     }
 
     /// Tries it directly, and stores it if that fails or takes too long.

@@ -2,8 +2,8 @@
 
 use super::super::{Listed, NewNotification, Observer, Rerouted, Settlement, StoreError, Stored};
 use super::{Request, file, table};
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use std::cell::RefCell;
+use rusqlite::{Connection, ErrorCode};
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +32,8 @@ pub(super) struct Committer {
     /// A write has failed, so that nothing may be acknowledged before the log is written back:
     /// what is committed next must not depend on pages of the log that the system has dropped.
     is_in_doubt: bool,
+    /// The size of the store after the last commit; the highest number if it is not known.
+    size: u64,
     max_size: Arc<AtomicU64>,
     observer: Arc<dyn Observer>,
 }
@@ -50,6 +52,7 @@ impl Committer {
             path: path.to_owned(),
             connection: Some(connection),
             is_in_doubt: false,
+            size: u64::MAX,
             max_size,
             observer,
         }
@@ -93,6 +96,7 @@ impl Committer {
         let problem = result.as_ref().err().map(ToString::to_string);
         let shortage = (!has_room).then_some(NO_ROOM);
         self.observer.writable(problem.as_deref().or(shortage));
+        self.size = *result.as_ref().unwrap_or(&u64::MAX);
         if let Ok(size) = result {
             self.observer.committed(started.elapsed(), size);
             for dropped in dropped.into_inner() {
@@ -118,19 +122,16 @@ impl Committer {
     ) -> rusqlite::Result<u64> {
         let room = Room {
             is_on_disk,
+            size: Cell::new(self.size),
             max_size: self.max_size.load(Ordering::Relaxed),
             dropped,
         };
-        let connection = match self.sound_connection() {
+        let begun = self.sound_connection().and_then(|connection| {
+            run(connection, "begin immediate")?;
+            Ok(&*connection)
+        });
+        let connection = match begun {
             Ok(connection) => connection,
-            Err(error) => {
-                refuse(writes, acknowledgements);
-                return Err(error);
-            }
-        };
-        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = match begun {
-            Ok(transaction) => transaction,
             Err(error) => {
                 refuse(writes, acknowledgements);
                 return Err(error);
@@ -139,22 +140,21 @@ impl Committer {
         let mut failure = None;
         for write in writes {
             match failure {
-                None => failure = room.apply(&transaction, write, acknowledgements).err(),
+                None => failure = room.apply(connection, write, acknowledgements).err(),
                 Some(_) => refuse(vec![write], acknowledgements),
             }
         }
-        match failure {
-            None => {
-                // Asked for within the transaction, which has the locks for it.
-                let size = table::size(&transaction).unwrap_or_default();
-                transaction.commit().map(|()| size)
-            }
-            Some(error) => {
-                // Ignore the error: the connection is closed after it.
-                let _ = transaction.rollback();
-                Err(error)
-            }
+        // Asked for within the transaction, which has the locks for it.
+        let size = table::size(connection).unwrap_or_default();
+        let committed = match failure {
+            None => run(connection, "commit"),
+            Some(error) => Err(error),
+        };
+        if committed.is_err() {
+            // Ignore the error: either the transaction is over, or the connection is closed.
+            let _ = run(connection, "rollback");
         }
+        committed.map(|()| size)
     }
 
     /// Returns the connection, which is opened again after a serious error.
@@ -175,6 +175,11 @@ impl Committer {
         }
         self.connection()
     }
+}
+
+/// Runs a statement that is prepared once: nothing is parsed while a notification waits for its commit.
+fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 /// Writes the whole log back into the database, and empties it.
@@ -252,6 +257,8 @@ type Dropped = RefCell<Vec<Listed>>;
 /// The room that there is for notifications.
 struct Room<'d> {
     is_on_disk: bool,
+    /// The size of the store, as far as it is known: another process may have stored or dropped some.
+    size: Cell<u64>,
     max_size: u64,
     dropped: &'d Dropped,
 }
@@ -294,14 +301,27 @@ impl Room<'_> {
         if !self.is_on_disk {
             return Ok(Err(StoreError::Failed(NO_ROOM.into())));
         }
-        let needed = new.message.len() as u64;
-        while table::size(connection)? + needed > self.max_size {
-            let Some(dropped) = table::drop_oldest_parked(connection)? else {
-                return Ok(Err(StoreError::Full));
-            };
-            self.dropped.borrow_mut().push(dropped);
+        if !self.make_room(connection, new.message.len() as u64)? {
+            return Ok(Err(StoreError::Full));
         }
         table::insert(connection, new).map(Ok)
+    }
+
+    /// Makes room for a message of this length. Returns `false` if there is none. The size is asked for
+    /// only if it matters: SQLite prepares that question anew each time.
+    fn make_room(&self, connection: &Connection, needed: u64) -> rusqlite::Result<bool> {
+        let size = || self.size.get().saturating_add(needed);
+        while size() > self.max_size {
+            self.size.set(table::size(connection)?);
+            if size() > self.max_size {
+                let Some(dropped) = table::drop_oldest_parked(connection)? else {
+                    return Ok(false);
+                };
+                self.dropped.borrow_mut().push(dropped);
+            }
+        }
+        self.size.set(size());
+        Ok(true)
     }
 }
 

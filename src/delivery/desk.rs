@@ -216,6 +216,13 @@ impl Desk {
         failed.unwrap_or((Verdict::Retry, false))
     }
 
+    /// Returns `true` if others of its key wait for the end of a notification that is under way.
+    pub(super) fn is_followed(&self, spot: &Spot) -> bool {
+        let state = self.state();
+        let order = state.order.as_ref();
+        order.is_some_and(|order| order.is_followed(spot))
+    }
+
     /// Returns the earliest time of the next attempt of a notification, in nanoseconds since 1970.
     pub(super) fn next_try(&self, spot: &Spot) -> Option<i64> {
         let moment = self.state().order.as_ref()?.next_try(spot)?;
@@ -370,5 +377,20 @@ mod tests {
             let (_, state) = &desk.routes()[0];
             assert_eq!(state.waiting, 2, "{count}");
         }
+    }
+
+    #[test]
+    fn others_of_its_key_wait_for_one_that_is_under_way() {
+        let desk = Desk::new(false);
+        let mut second = spot(2);
+        second.key = spot(1).key;
+        desk.lead(vec![spot(1), second.clone(), spot(3)], 3);
+        let sent: Vec<_> = std::iter::from_fn(|| desk.next(8)).collect();
+        assert_eq!(sent, [spot(1), spot(3)]);
+        assert!(desk.is_followed(&spot(1)) && !desk.is_followed(&spot(3)));
+        desk.delivered(&spot(1));
+        desk.gone(&spot(1));
+        assert_eq!(desk.next(8), Some(second.clone()));
+        assert!(!desk.is_followed(&second));
     }
 }

@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The pause after an error of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// The interval, in milliseconds, at which deliveries are recorded that nothing waits for: together, so
+/// that few commits are in the way of the next notification. The disk takes one at a time.
+const RECORD_TOGETHER: Moment = 20;
+
 /// The interval at which ends of attempts are recorded again that could not be.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -291,6 +295,7 @@ impl Delivery {
             Ok(()) => {
                 let recovery = self.desk.delivered(spot);
                 self.note_delivered(spot, recovery);
+                self.await_others(spot).await;
                 self.finish(spot, receipt, End::Delivered).await;
             }
             Err(failed) => {
@@ -311,6 +316,15 @@ impl Delivery {
                     self.park(spot, receipt, Parking::Poison).await;
                 }
             }
+        }
+    }
+
+    /// Waits for others whose delivery is recorded in the same commit. Until then, a crash would have
+    /// them sent again, but nothing overtakes them: those of the same key follow when they are gone.
+    async fn await_others(&self, spot: &Spot) {
+        if !self.is_shared() && !self.desk.is_followed(spot) {
+            let pause = RECORD_TOGETHER - term::now() % RECORD_TOGETHER;
+            sleep(Duration::from_millis(pause)).await;
         }
     }
 

@@ -145,6 +145,10 @@ impl Lane {
         self.places.is_empty()
     }
 
+    pub(super) fn has_several(&self) -> bool {
+        self.places.len() > 1
+    }
+
     /// Returns the numbers of stored places and of reserved ones.
     pub(super) fn count(&self) -> (usize, usize) {
         let stored = self.places.iter().filter(|place| place.id != 0).count();

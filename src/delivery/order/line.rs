@@ -198,6 +198,10 @@ impl Line {
         }
     }
 
+    pub(super) fn is_followed(&self, key: Key) -> bool {
+        self.lanes.get(&key).is_some_and(Lane::has_several)
+    }
+
     pub(super) fn next_try(&self, key: Key) -> Option<Moment> {
         let not_before = self.lanes.get(&key)?.not_before;
         let probe_at = self.outage.as_ref().map(|outage| outage.probe_at);

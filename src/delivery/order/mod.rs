@@ -189,6 +189,12 @@ impl Order {
         }
     }
 
+    /// Returns `true` if others of its key come after a notification that is under way.
+    pub(crate) fn is_followed(&self, spot: &Spot) -> bool {
+        let line = self.lines.get(&spot.route);
+        line.is_some_and(|line| line.is_followed(spot.key))
+    }
+
     /// Returns the earliest moment of the next attempt of a notification.
     pub(crate) fn next_try(&self, spot: &Spot) -> Option<Moment> {
         self.lines.get(&spot.route)?.next_try(spot.key)

@@ -20,6 +20,7 @@ mod reports;
 mod store;
 mod survey;
 mod tenure;
+mod unrecorded;
 mod witness;
 
 pub(crate) use attempt::{FailedAttempt, judge};
@@ -47,10 +48,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
+use store::Store;
 use store::postgres::PostgresStore;
 use store::sqlite::{Opened, SqliteStore};
-use store::{Settlement, Store};
 use tokio_util::task::TaskTracker;
+use unrecorded::Unrecorded;
 
 /// The applications that stored notifications are for, by the path of their route.
 pub(crate) type Destinations = HashMap<Arc<str>, Destination>;
@@ -72,8 +74,7 @@ pub(crate) struct Delivery {
     modes: ArcSwap<Modes>,
     tenure: Mutex<Tenure>,
     reach: Reach,
-    /// Ends of attempts that could not be recorded yet.
-    unrecorded: Mutex<Vec<Settlement>>,
+    unrecorded: Unrecorded,
     figures: Arc<Figures>,
     reports: Arc<Reports>,
     /// Tasks that must finish before the process ends.
@@ -107,7 +108,7 @@ impl Delivery {
             modes: ArcSwap::default(),
             reach: Reach::default(),
             tenure: Mutex::new(Tenure::new(store.is_shared())),
-            unrecorded: Mutex::default(),
+            unrecorded: Unrecorded::default(),
             figures,
             reports,
             tasks,

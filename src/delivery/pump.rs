@@ -12,7 +12,7 @@ use crate::term;
 use crate::upstream::exchange;
 use pingora::server::ShutdownWatch;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
@@ -77,12 +77,18 @@ impl Delivery {
                 self.look_around().await;
             }
             let deliveries = self.settings.load().deliveries;
-            while let Some(spot) = self.desk.next(deliveries) {
+            while !self.unrecorded.are_too_many()
+                && let Some(spot) = self.desk.next(deliveries)
+            {
                 let delivery = self.clone();
                 self.tasks
                     .spawn(async move { delivery.attempt(spot).await });
             }
-            let due = self.desk.wake_at(deliveries);
+            // With too many of them, the next look records them.
+            let due = match self.unrecorded.are_too_many() {
+                true => None,
+                false => self.desk.wake_at(deliveries),
+            };
             tokio::select! {
                 () = self.desk.changed() => {}
                 () = until(due) => {}
@@ -131,7 +137,7 @@ impl Delivery {
         reports::rerouted(&rerouted, &self.figures);
         state.seen = reading.seen;
         let mut spots = reading.spots;
-        self.forget_ended(&mut spots);
+        self.unrecorded.forget_ended(&mut spots);
         let waiting = spots.len();
         self.desk.lead(spots, totals.latest);
         self.figures.set_parked(&totals.parked);
@@ -149,7 +155,7 @@ impl Delivery {
         } else if reading.seen != state.seen {
             state.seen = reading.seen;
             let mut spots = reading.spots;
-            self.forget_ended(&mut spots);
+            self.unrecorded.forget_ended(&mut spots);
             self.desk.add(&spots);
         }
         self.note_deleted(state).await
@@ -192,7 +198,7 @@ impl Delivery {
             return;
         }
         state.recorded_again = Some(Instant::now());
-        let unrecorded = self.unrecorded();
+        let unrecorded = self.unrecorded.all();
         // Without a write, it would not show that the store can be written again.
         let is_tried = !unrecorded.is_empty() || self.figures.problem().is_some();
         if is_tried
@@ -202,24 +208,8 @@ impl Delivery {
                 .await
                 .is_ok()
         {
-            let mut left = self
-                .unrecorded
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            left.retain(|settlement| !unrecorded.contains(settlement));
+            self.unrecorded.recorded(&unrecorded);
         }
-    }
-
-    /// Removes notifications that do not wait any longer, although the store does not know it yet.
-    fn forget_ended(&self, spots: &mut Vec<Spot>) {
-        let unrecorded = self.unrecorded();
-        spots.retain(|spot| unrecorded.iter().all(|it| it.id != spot.place.id));
-    }
-
-    /// Returns the ends of attempts that could not be recorded yet.
-    fn unrecorded(&self) -> Vec<Settlement> {
-        let unrecorded = self.unrecorded.lock();
-        unrecorded.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a notification once.
@@ -270,7 +260,7 @@ impl Delivery {
     /// not read yet.
     async fn fetch(&self, term: Term, spot: &Spot) -> Result<Fetched, StoreError> {
         let mut fetched = self.store.fetch(term, spot.clone()).await?;
-        self.forget_ended(&mut fetched.earlier);
+        self.unrecorded.forget_ended(&mut fetched.earlier);
         self.desk.add(&fetched.earlier);
         Ok(fetched)
     }
@@ -343,20 +333,13 @@ impl Delivery {
     async fn finish(&self, spot: &Spot, receipt: u128, end: End) -> Vec<Listed> {
         let id = spot.place.id;
         let settlement = Settlement { id, receipt, end };
+        self.unrecorded.begin();
         let settled = self.store.settle(self.term(), vec![settlement.clone()]);
-        let parked = settled.await.unwrap_or_else(|_| {
-            self.record_later(settlement);
-            Vec::new()
-        });
-        self.desk.gone(spot);
-        parked
-    }
-
-    fn record_later(&self, settlement: Settlement) {
+        let settled = settled.await;
         self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(settlement);
+            .answered(settled.is_err().then_some(settlement));
+        self.desk.gone(spot);
+        settled.unwrap_or_default()
     }
 }
 

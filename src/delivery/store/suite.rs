@@ -283,7 +283,8 @@ pub(super) async fn everything_that_waits_for_the_disk_is_committed_together(sce
         tokio::spawn(async move { store_one(&*store, new(1, number, &number.to_string())).await })
     });
     for stored in stores.collect::<Vec<_>>() {
-        assert!(matches!(stored.await.unwrap(), Ok(Stored::New(_))));
+        let stored = stored.await.unwrap();
+        assert!(matches!(stored, Ok(Stored::New(_))), "{stored:?}");
     }
     assert_eq!(waiting(&*store).await.len(), 500);
 }

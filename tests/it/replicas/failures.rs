@@ -10,6 +10,7 @@
 //! | a failover, the old primary back, the standby gone | `standby` |
 //! | the sessions are ended | `crashes` |
 //! | 53100, 25006, unlogged, `fsync` off | [`a_database_that_takes_nothing_is_refused_until_it_does`] |
+//! | deletes are not taken | `unrecorded` |
 //! | 53300 | [`a_full_server_is_used_by_the_connections_that_are_there`] |
 //! | 28P01 | [`a_password_that_was_changed_is_read_anew`] |
 //! | a pooler | `pooler` |

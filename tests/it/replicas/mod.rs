@@ -19,6 +19,7 @@ mod seen;
 mod settings;
 mod standby;
 mod tls;
+mod unrecorded;
 
 use crate::queue::{ADMIN, alert, transitions};
 use crate::support::{Origin, Pki, Proxy, Sender, eventually, postgres};

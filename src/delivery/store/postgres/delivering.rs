@@ -28,6 +28,10 @@ impl Shared {
     pub(super) async fn term(&self, step: TermStep) -> Result<Holder, Fault> {
         let done = self.term_step(step).await;
         self.note_delivering(done.as_ref().err());
+        if matches!(done, Ok(Holder::Elsewhere(_))) {
+            // Another process delivers again what could not be recorded here.
+            self.note_recording(None);
+        }
         if done.is_ok() && self.has_trouble_storing() {
             // Nothing else may be stored for long, and it would not show that it can be.
             let asked = self.storing.query("select", &[]).await;
@@ -245,6 +249,16 @@ impl Shared {
     }
 
     pub(super) async fn settle_all(
+        &self,
+        term: i64,
+        settlements: Vec<Settlement>,
+    ) -> Result<(Vec<Listed>, bool), Fault> {
+        let settled = self.settle_each(term, settlements).await;
+        self.note_recording(settled.as_ref().err());
+        settled
+    }
+
+    async fn settle_each(
         &self,
         term: i64,
         settlements: Vec<Settlement>,

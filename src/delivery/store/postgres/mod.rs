@@ -69,11 +69,12 @@ struct Shared {
     horizon: Mutex<Horizon>,
 }
 
-/// The faults of the connections that store and deliver.
-#[derive(Default)]
+/// The faults of what stores, of what keeps the term, and of what records the ends of attempts.
+#[derive(Clone, Default, PartialEq, Eq)]
 struct Troubles {
     storing: Option<String>,
     delivering: Option<String>,
+    recording: Option<String>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -189,15 +190,17 @@ impl Shared {
         self.note(|troubles| troubles.delivering = fault.map(Fault::to_string));
     }
 
+    fn note_recording(&self, fault: Option<&Fault>) {
+        self.note(|troubles| troubles.recording = fault.map(Fault::to_string));
+    }
+
     fn note(&self, change: impl FnOnce(&mut Troubles)) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = (troubles.storing.clone(), troubles.delivering.clone());
+        let before = troubles.clone();
         change(&mut troubles);
-        let problem = troubles
-            .storing
-            .as_deref()
-            .or(troubles.delivering.as_deref());
-        let is_same = before == (troubles.storing.clone(), troubles.delivering.clone());
+        let all = [&troubles.storing, &troubles.delivering, &troubles.recording];
+        let problem = all.into_iter().find_map(Option::as_deref);
+        let is_same = before == *troubles;
         if !is_same || problem.is_some() {
             self.observer.writable(problem);
         }

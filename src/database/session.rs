@@ -8,12 +8,15 @@ use super::fault::Fault;
 use super::shape;
 use super::tls;
 use crate::config::{ChannelBinding, DatabaseAddress, DatabaseHost, DatabaseSource, DatabaseUrl};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{ChannelBinding as Binding, SslMode, SslNegotiation};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket};
@@ -25,8 +28,23 @@ pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// The time for a statement.
 const STATEMENT: Duration = Duration::from_secs(3);
 
-/// The longest pause between two attempts to connect.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The time for the other hosts once one can be used, if it is known what to expect of them.
+const OTHERS: Duration = Duration::from_millis(500);
+
+/// The longest pause between two attempts to connect: a takeover waits for it, if the database was
+/// away as well.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause after a login that was refused, which a server may hold against its user.
+const MAX_LOGIN_PAUSE: Duration = Duration::from_secs(5);
+
+/// With it, a statement that waits for a lock ends on the server once its connection was dropped here.
+/// Else each repetition would leave another one behind, until the server takes no connection any
+/// longer.
+const LOOK_FOR_CLIENT: &str = "set client_connection_check_interval = '1s'";
+
+/// The time to end a connection properly.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// The code of a warning: the wait for a standby was ended, and what was committed is not there.
 const WARNING: &str = "01000";
@@ -78,11 +96,28 @@ pub(crate) struct Link {
     pub(crate) number: i64,
     /// The server has sent a warning, after which nothing counts as acknowledged.
     is_in_doubt: Arc<AtomicBool>,
+    _carried: Carried,
+}
+
+/// A connection that has been opened, and is not judged yet.
+struct Opened {
+    client: Client,
+    is_in_doubt: Arc<AtomicBool>,
+    carried: Carried,
+}
+
+/// Keeps what carries the messages of a connection. Its client alone would not end it while the server
+/// owes an answer.
+type Carried = oneshot::Sender<()>;
+
+/// A connection to one of several hosts, which can be written.
+struct Candidate {
+    timeline: i64,
+    opened: Opened,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // The task of the connection ends with its client.
         tracing::debug!(
             event = "queue_database_closed",
             number = self.number,
@@ -183,19 +218,69 @@ impl Session {
         }
     }
 
-    /// Tries each host in turn. Unless it `is_judged`, the database may be unfit.
+    /// Connects to the database of the URL. Unless it `is_judged`, it may be unfit.
     async fn connect_once(&self, is_judged: bool) -> Result<Link, Fault> {
         let url = self.database.source.read().map_err(Fault::Away)?;
+        if is_judged && url.hosts.len() > 1 {
+            return self.connect_to_latest(&url).await;
+        }
         let mut first = None;
         for host in &url.hosts {
-            let connected = timeout(CONNECT, self.connect_to(&url, host, is_judged)).await;
-            let late = || Fault::Away("the database has not answered in time".into());
-            match connected.unwrap_or_else(|_| Err(late())) {
+            match in_time(self.connect_to(&url, host, is_judged)).await {
                 Ok(link) => return Ok(link),
                 Err(fault) => first = first.or(Some(fault)),
             }
         }
-        Err(first.unwrap_or_else(|| Fault::Away("the URL names no host".into())))
+        Err(first.unwrap_or_else(no_host))
+    }
+
+    /// Asks all hosts at once, and takes the one with the highest timeline: an old primary that is
+    /// back can be written as well, and may come first in the URL. A process that has seen none yet
+    /// waits for each of them.
+    async fn connect_to_latest(&self, url: &DatabaseUrl) -> Result<Link, Fault> {
+        let hosts = url.hosts.iter().enumerate();
+        let mut asked: FuturesUnordered<_> = hosts
+            .map(async |(at, host)| (at, in_time(self.candidate(url, host)).await))
+            .collect();
+        let is_patient = self.database.timeline.load(Ordering::Acquire) == 0;
+        let (mut latest, mut faults) = (None::<(usize, Candidate)>, BTreeMap::new());
+        let mut end = pin!(sleep(2 * CONNECT));
+        loop {
+            let next = tokio::select! {
+                next = asked.next() => next,
+                () = &mut end => None,
+            };
+            let Some((at, answer)) = next else { break };
+            match answer {
+                Ok(candidate) => {
+                    if latest.is_none() && !is_patient {
+                        end.set(sleep(OTHERS));
+                    }
+                    let is_later = |(other, known): &(usize, Candidate)| {
+                        (candidate.timeline, *other) > (known.timeline, at)
+                    };
+                    if latest.as_ref().is_none_or(is_later) {
+                        latest = Some((at, candidate));
+                    }
+                }
+                // That of the first host is told.
+                Err(fault) => {
+                    faults.insert(at, fault);
+                }
+            }
+        }
+        match latest {
+            Some((_, latest)) => in_time(self.admit(latest.opened)).await,
+            None => Err(faults.into_values().next().unwrap_or_else(no_host)),
+        }
+    }
+
+    async fn candidate(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Result<Candidate, Fault> {
+        let opened = self.open_to(url, host).await?;
+        Ok(Candidate {
+            timeline: shape::timeline(&opened.client).await?,
+            opened,
+        })
     }
 
     /// Opens another connection than the one that is kept, whatever may be wrong with the database.
@@ -204,24 +289,17 @@ impl Session {
         self.connect_once(false).await
     }
 
-    async fn open_to(
-        &self,
-        url: &DatabaseUrl,
-        host: &DatabaseHost,
-        is_in_doubt: Arc<AtomicBool>,
-    ) -> Result<Client, Fault> {
+    async fn open_to(&self, url: &DatabaseUrl, host: &DatabaseHost) -> Result<Opened, Fault> {
         let config = self.config(url, host);
         let fail = |error| Fault::of_connect(&error);
         if host.is_verified {
             let tls = tls::config(url).map_err(Fault::Away)?;
             let connected = config.connect(MakeRustlsConnect::new(tls)).await;
             let (client, connection) = connected.map_err(fail)?;
-            drive(connection, is_in_doubt);
-            Ok(client)
+            Ok(carry(client, connection))
         } else {
             let (client, connection) = config.connect(NoTls).await.map_err(fail)?;
-            drive(connection, is_in_doubt);
-            Ok(client)
+            Ok(carry(client, connection))
         }
     }
 
@@ -231,16 +309,27 @@ impl Session {
         host: &DatabaseHost,
         is_judged: bool,
     ) -> Result<Link, Fault> {
-        let is_in_doubt = Arc::new(AtomicBool::new(false));
-        let client = self.open_to(url, host, is_in_doubt.clone()).await?;
-        if is_judged {
-            self.judge(&client).await?;
+        let opened = self.open_to(url, host).await?;
+        match is_judged {
+            true => self.admit(opened).await,
+            false => Ok(self.number(opened)),
         }
-        Ok(Link {
-            client,
+    }
+
+    async fn admit(&self, opened: Opened) -> Result<Link, Fault> {
+        self.judge(&opened.client).await?;
+        // Ignore the error: not every system of a server can.
+        let _ = opened.client.batch_execute(LOOK_FOR_CLIENT).await;
+        Ok(self.number(opened))
+    }
+
+    fn number(&self, opened: Opened) -> Link {
+        Link {
+            client: opened.client,
             number: self.database.connections.fetch_add(1, Ordering::AcqRel) + 1,
-            is_in_doubt,
-        })
+            is_in_doubt: opened.is_in_doubt,
+            _carried: opened.carried,
+        }
     }
 
     /// Refuses a database that must not be used, and an old primary.
@@ -307,10 +396,14 @@ impl Session {
 impl State {
     /// Lets no attempt be made for a while: at once after the first failure, then later and later.
     fn pause(&mut self, fault: Fault) {
+        let longest = match fault.is_login() {
+            true => MAX_LOGIN_PAUSE,
+            false => MAX_PAUSE,
+        };
         let pause = match self.failures {
             0 => Duration::ZERO,
             failures => {
-                let pause = Duration::from_millis(100 << failures.min(6)).min(MAX_PAUSE);
+                let pause = Duration::from_millis(100 << failures.min(6)).min(longest);
                 pause.mul_f64(rand::random_range(0.5..1.0))
             }
         };
@@ -319,21 +412,55 @@ impl State {
     }
 }
 
+/// Limits what is done to connect to a host.
+async fn in_time<T>(connecting: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = || Fault::Away("the database has not answered in time".into());
+    let connected = timeout(CONNECT, connecting).await;
+    connected.unwrap_or_else(|_| Err(late()))
+}
+
+fn no_host() -> Fault {
+    Fault::Away("the URL names no host".into())
+}
+
 /// Carries the messages of a connection until its client is gone.
-fn drive<T>(mut connection: Connection<Socket, T>, is_in_doubt: Arc<AtomicBool>)
+fn carry<T>(client: Client, connection: Connection<Socket, T>) -> Opened
 where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let is_in_doubt = Arc::new(AtomicBool::new(false));
+    let (carried, dropped) = oneshot::channel();
+    let carrying = receive(connection, is_in_doubt.clone());
     tokio::spawn(async move {
-        loop {
-            match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notice(notice))) if notice.code().code() == WARNING => {
-                    is_in_doubt.store(true, Ordering::Release);
-                }
-                Some(Ok(_)) => {}
-                // The statement that is under way has the error.
-                Some(Err(_)) | None => return,
-            }
+        let given_up = async {
+            // Ignore the error: it says that the other end was dropped.
+            let _ = dropped.await;
+            sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            () = carrying => {}
+            () = given_up => {}
         }
     });
+    Opened {
+        client,
+        is_in_doubt,
+        carried,
+    }
+}
+
+async fn receive<T>(mut connection: Connection<Socket, T>, is_in_doubt: Arc<AtomicBool>)
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) if notice.code().code() == WARNING => {
+                is_in_doubt.store(true, Ordering::Release);
+            }
+            Some(Ok(_)) => {}
+            // The statement that is under way has the error.
+            Some(Err(_)) | None => return,
+        }
+    }
 }

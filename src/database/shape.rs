@@ -46,6 +46,12 @@ pub(crate) async fn judge(client: &Client) -> Result<i64, Fault> {
     ))
 }
 
+/// Judges the server and its tables, and changes nothing. Returns the timeline.
+pub(super) async fn timeline(client: &Client) -> Result<i64, Fault> {
+    let (timeline, _) = look_with_timeline(client).await?;
+    Ok(timeline)
+}
+
 /// Judges the server and its tables, and changes nothing. Returns the version of the tables.
 #[cfg(feature = "cli")]
 pub(super) async fn look(client: &Client) -> Result<Option<i32>, Fault> {

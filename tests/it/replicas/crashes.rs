@@ -1,5 +1,8 @@
 //! Replicas that are killed or stopped, and a database that is killed.
+//!
+//! `NWP_KILL_ROUNDS=100` takes about twenty minutes: run it alone, with `--nocapture`.
 
+use super::cuts::time_of;
 use super::judge::Figures;
 use super::{END_SESSIONS, Replica, Scene, Server, postgres};
 use crate::queue::{Acknowledged, alert};
@@ -7,7 +10,7 @@ use crate::support::eventually;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The number of rounds in which something is killed; more of them by this variable.
 const ROUNDS: usize = 5;
@@ -49,7 +52,9 @@ impl Battle {
         })
     }
 
-    /// Ends or stops one thing after the other.
+    /// Ends or stops one thing after the other: the replica that delivers by kill -9, the database
+    /// likewise, the replica that delivers by SIGSTOP until another one does, the database by
+    /// `-m immediate`, the replica that does not deliver by kill -9.
     fn strike(&mut self, round: usize) {
         match round % 5 {
             0 => self.kill_holder(),
@@ -70,37 +75,38 @@ impl Battle {
 
     fn kill_holder(&mut self) {
         let holder = self.holder();
-        let begun = self.begun(1 - holder);
-        let before = Instant::now();
+        let before = SystemTime::now();
         self.kill(holder);
-        eventually("a takeover", || {
-            // The killed one is another process by now, which may be the next.
-            let is_next = self.begun(holder) > 0 || self.begun(1 - holder) > begun;
-            is_next.then_some(())
+        // The killed one is another process by now, which may be the next.
+        self.note_takeover(before);
+    }
+
+    /// Waits until a replica begins to deliver after `before`, and notes how long that took.
+    fn note_takeover(&mut self, before: SystemTime) {
+        let begun = self.scene.replicas.iter();
+        let took = eventually("a takeover", || {
+            let begun = begun
+                .clone()
+                .flat_map(|it| it.proxy.events("queue_delivering"));
+            begun.filter_map(|line| since(before, &line)).min()
         });
-        self.takeovers.push(before.elapsed());
+        self.takeovers.push(took);
     }
 
     fn stop_holder(&mut self) {
         let holder = self.holder();
-        let [stopped, other] = [holder, 1 - holder].map(|at| &self.scene.replicas[at].proxy);
-        let (begun, ended) = (
-            self.begun(1 - holder),
-            stopped.events("queue_not_delivering"),
-        );
-        let before = Instant::now();
-        stopped.signal("STOP");
-        other.wait_for_events("queue_delivering", begun + 1);
-        let took = before.elapsed();
+        let stopped = |battle: &Self| {
+            battle.scene.replicas[holder]
+                .proxy
+                .events("queue_not_delivering")
+        };
+        let ended = stopped(self).len();
+        let before = SystemTime::now();
+        self.scene.replicas[holder].proxy.signal("STOP");
+        self.note_takeover(before);
+        let stopped = &self.scene.replicas[holder].proxy;
         stopped.signal("CONT");
-        stopped.wait_for_events("queue_not_delivering", ended.len() + 1);
-        self.takeovers.push(took);
-    }
-
-    /// The number of times that a replica began to deliver.
-    fn begun(&self, replica: usize) -> usize {
-        let proxy = &self.scene.replicas[replica].proxy;
-        proxy.events("queue_delivering").len()
+        stopped.wait_for_events("queue_not_delivering", ended + 1);
     }
 
     /// Says how long takeovers took. None took longer than they may.
@@ -113,7 +119,20 @@ impl Battle {
     }
 }
 
-/// Ends one thing after the other, while notifications are sent to both replicas.
+/// Returns the time from `before` to that of a line in a log, unless the line is older.
+fn since(before: SystemTime, line: &str) -> Option<Duration> {
+    let (_, time) = time_of(line).split_once('T')?;
+    let parts = time.trim_end_matches('Z').split(':');
+    let seconds = parts.fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
+    let day = 86_400.0;
+    let before = before.duration_since(UNIX_EPOCH).unwrap().as_secs_f64() % day;
+    let took = (seconds - before).rem_euclid(day);
+    (took < day / 2.0).then(|| Duration::from_secs_f64(took))
+}
+
+/// Ends one thing after the other, while notifications are sent to both replicas. The senders rest
+/// after every second time until all is delivered: they send more than what is left of the time
+/// between two takeovers is enough for, and with a backlog nothing would be tried directly.
 fn fight(delivery: &str) {
     let Some(mut battle) = Battle::new(delivery) else {
         return;
@@ -138,8 +157,12 @@ fn fight(delivery: &str) {
                 (count >= before + 20).then_some(())
             });
             battle.strike(round);
-            for (sender, replica) in senders.iter().zip(&battle.scene.replicas) {
-                *sender.lock().unwrap() = replica.sender.clone();
+            let mut resting: Vec<_> = senders.iter().map(|it| it.lock().unwrap()).collect();
+            for (sender, replica) in resting.iter_mut().zip(&battle.scene.replicas) {
+                **sender = replica.sender.clone();
+            }
+            if round % 2 == 1 {
+                battle.scene.drained();
             }
         }
     });

@@ -69,7 +69,7 @@ impl Apart {
 }
 
 /// Returns the time at which a line was logged, as it stands there.
-fn time_of(line: &str) -> &str {
+pub(super) fn time_of(line: &str) -> &str {
     line.split_whitespace().next().unwrap()
 }
 

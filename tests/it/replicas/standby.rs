@@ -1,6 +1,6 @@
 //! A standby that is promoted: what was acknowledged is there, if it is a synchronous one.
 
-use super::{END_SESSIONS, Scene, Server, postgres};
+use super::{END_SESSIONS, Replica, Scene, Server, postgres};
 use crate::queue::alert;
 use crate::support::eventually;
 use std::thread;
@@ -109,6 +109,62 @@ fn an_asynchronous_standby_may_lose_what_was_acknowledged() {
     assert_eq!(pair.posts_without_standby("lost"), 202);
     pair.fails_over();
     assert_eq!(pair.count(&pair.standby), "0");
+}
+
+#[test]
+fn a_process_that_starts_takes_the_latest_primary_of_all_hosts() {
+    let Some(mut pair) = Pair::new(false) else {
+        return;
+    };
+    pair.fails_over();
+    // The old primary comes first in the URL, and can be written.
+    pair.primary.run();
+    let old = pair.count(&pair.primary);
+    let fresh = Replica::start(&pair.scene.config);
+    let answer = fresh.sender.post(&alert("n", "0"));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(pair.count(&pair.standby), "1");
+    assert_eq!(pair.count(&pair.primary), old);
+    // The control: a process that has heard of no other one takes it.
+    let url = pair.primary.url(&pair.database);
+    let alone = Replica::start(&pair.scene.config_with(&url));
+    let answer = alone.sender.post(&alert("n", "1"));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_ne!(pair.count(&pair.primary), old);
+}
+
+/// A primary without its standby may have been replaced by it: what delivers from it stops, for
+/// another process may have begun there.
+#[test]
+fn nothing_is_delivered_from_a_primary_without_its_synchronous_standby() {
+    let Some(mut pair) = Pair::new(true) else {
+        return;
+    };
+    pair.scene.stores(0, &alert("n", "0"));
+    pair.standby.kill();
+    let [holder, other] = [0, 1].map(|at| &pair.scene.replicas[at].proxy);
+    holder.wait_for_event("queue_not_delivering");
+    pair.scene.origin.start();
+    // It has tried to take the term by then, in vain.
+    other.wait_for_event("queue_unwritable");
+    assert_eq!(other.events("queue_delivering"), [""; 0]);
+    assert_eq!(pair.scene.received_of("n"), [""; 0]);
+    pair.standby.run();
+    pair.scene.drained();
+    assert_eq!(pair.scene.received_of("n"), ["n-0"]);
+}
+
+/// The control: it is the standby's part in the commit that stops it.
+#[test]
+fn an_asynchronous_standby_that_is_gone_stops_nothing() {
+    let Some(mut pair) = Pair::new(false) else {
+        return;
+    };
+    pair.scene.stores(0, &alert("n", "0"));
+    pair.standby.kill();
+    pair.scene.origin.start();
+    pair.scene.drained();
+    assert_eq!(pair.scene.received_of("n"), ["n-0"]);
 }
 
 #[test]

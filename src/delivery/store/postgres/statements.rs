@@ -6,18 +6,22 @@ use super::rows;
 pub(super) const ASK_FOR: &str = "select nextval('netdata_webhook_proxy.notification_id_seq'),
     exists (select from netdata_webhook_proxy.notification where key = $1 and parked is null)";
 
-/// The clock of the database makes the term rise even if a failover has lost some.
+/// The clock of the database makes the term rise even if a failover has lost some. This and the next
+/// one wait for a synchronous standby, whatever the settings say: a holder whose primary is cut off
+/// from its standby, which is a primary itself by then, must not go on.
 pub(super) const TAKE: &str = "with taken as (
     update netdata_webhook_proxy.deliverer set holder = $1, beat = 0, term = greatest(term + 1,
       (extract(epoch from clock_timestamp()) * 1000)::bigint)
-    where holder is null or (term = $2 and beat = $3) returning term)
+    where holder is null or (term = $2 and beat = $3)
+    returning term, set_config('synchronous_commit', 'on', true))
   select true, term, 0::bigint from taken
   union all select false, term, beat from netdata_webhook_proxy.deliverer
     where not exists (select from taken)";
 
 pub(super) const BEAT: &str = "with beaten as (
     update netdata_webhook_proxy.deliverer set beat = beat + 1, bytes = bytes + $2, summary = $3
-    where term = $1 and holder is not null returning term)
+    where term = $1 and holder is not null
+    returning term, set_config('synchronous_commit', 'on', true))
   select true, term, 0::bigint from beaten
   union all select false, term, beat from netdata_webhook_proxy.deliverer
     where not exists (select from beaten)";

@@ -7,6 +7,8 @@ use crate::postgres_server as server;
 use crate::term::Beat;
 use server::Server;
 use std::sync::OnceLock;
+use std::time::Instant;
+use tokio_postgres::NoTls;
 
 /// The server of all tests: each has a database of its own.
 fn server() -> Option<&'static Server> {
@@ -34,9 +36,9 @@ impl Observer for Reports {
     }
 }
 
-struct Scene {
+pub(super) struct Scene {
     directory: tempfile::TempDir,
-    url: String,
+    pub(super) url: String,
     reports: Arc<Reports>,
 }
 
@@ -47,7 +49,7 @@ impl Scene {
         Some(Self::at(&url))
     }
 
-    fn at(url: &str) -> Self {
+    pub(super) fn at(url: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("url"), url).unwrap();
         Self {
@@ -57,13 +59,13 @@ impl Scene {
         }
     }
 
-    fn try_open(&self, max_size: u64) -> Result<PostgresStore, String> {
+    pub(super) fn try_open(&self, max_size: u64) -> Result<PostgresStore, String> {
         let source = DatabaseSource::file(self.directory.path().join("url"));
         PostgresStore::open(source, max_size, self.reports.clone())
     }
 
     /// Runs SQL beside the store, and returns what it prints.
-    fn sql(&self, sql: &str) -> String {
+    pub(super) fn sql(&self, sql: &str) -> String {
         server::sql(&self.url, sql)
     }
 }
@@ -314,11 +316,41 @@ async fn durability_is_in_the_statement_and_not_in_a_setting() {
          create function public.note() returns trigger language plpgsql as
            $$ begin insert into public.seen values (current_setting('synchronous_commit')); return new; end $$;
          create trigger note after insert on netdata_webhook_proxy.notification
+           for each row execute function public.note();
+         create trigger note after update on netdata_webhook_proxy.deliverer
            for each row execute function public.note()",
     );
     store_one(&store, new(1, 1, "a")).await.unwrap();
+    let term = take(&store).await;
+    store.term(TermStep::Beat(term)).await.unwrap();
     assert_eq!(scene.sql("show synchronous_commit"), "off", "the control");
-    assert_eq!(scene.sql("select setting from public.seen"), "on");
+    let seen = scene.sql("select string_agg(setting, ' ') from public.seen");
+    assert_eq!(seen, "on on on");
+}
+
+#[tokio::test]
+async fn a_statement_that_was_given_up_waits_no_longer() {
+    let Some(scene) = Scene::new() else { return };
+    let store = scene.try_open(1 << 30).unwrap();
+    let (locking, connection) = tokio_postgres::connect(&scene.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let lock = "begin; lock table netdata_webhook_proxy.deliverer";
+    locking.batch_execute(lock).await.unwrap();
+    let waiting = || {
+        let waiting = "select count(*) from pg_stat_activity
+            where wait_event_type = 'Lock' and datname = current_database()";
+        scene.sql(waiting)
+    };
+    let given_up = store.term(TermStep::Take { lapsed: None }).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    assert_eq!(waiting(), "1");
+    let begun = Instant::now();
+    while waiting() != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it still waits");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    locking.batch_execute("rollback").await.unwrap();
+    take(&store).await;
 }
 
 /// The number of notifications that each replica stores at the same time, and of their turns.

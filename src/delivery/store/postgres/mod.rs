@@ -13,6 +13,8 @@ mod storing;
 mod surveying;
 
 #[cfg(test)]
+mod horizon;
+#[cfg(test)]
 mod tests;
 
 use super::{

@@ -18,7 +18,8 @@ const HELD: Moment = 600_000;
 const AWAY: Duration = Duration::from_secs(2);
 
 /// The row of the one that delivers; the standbys, commits that wait for one, and what has the
-/// oldest snapshot by which rows of this database are kept.
+/// oldest snapshot by which rows of this database are kept. A worker of autovacuum has no user, and
+/// keeps none; the kinds of the sessions of other users are hidden.
 const SURVEY: &str = "select d.holder, d.term, d.summary, d.bytes,
     current_setting('synchronous_standby_names') = '' and exists (
       select from pg_catalog.pg_stat_replication
@@ -31,7 +32,7 @@ const SURVEY: &str = "select d.holder, d.term, d.summary, d.bytes,
       select 'pid ' || pid as by, coalesce(backend_xmin, backend_xid) as xmin
         from pg_catalog.pg_stat_activity
         where pid <> pg_backend_pid() and coalesce(datname, current_database()) = current_database()
-          and backend_type <> 'autovacuum worker'
+          and usesysid is not null
       union all select 'replication slot ' || slot_name, xmin from pg_catalog.pg_replication_slots
       union all select 'prepared transaction ' || gid, transaction
         from pg_catalog.pg_prepared_xacts where database = current_database()
@@ -39,21 +40,34 @@ const SURVEY: &str = "select d.holder, d.term, d.summary, d.bytes,
   ) as h on true";
 
 /// The oldest snapshot, and since when it has been that.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Horizon(Option<(String, Moment)>);
+#[derive(Clone, Debug)]
+pub(super) struct Horizon {
+    seen: Option<(String, Moment)>,
+    /// The time for which it may stay the same.
+    pub(super) limit: Moment,
+}
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self {
+            seen: None,
+            limit: HELD,
+        }
+    }
+}
 
 impl Horizon {
     /// Records the oldest snapshot of now. Returns how long it has been the same, if that is long.
     fn note(&mut self, xmin: Option<&str>, now: Moment) -> Option<Duration> {
         let Some(xmin) = xmin else {
-            self.0 = None;
+            self.seen = None;
             return None;
         };
-        let known = self.0.take().filter(|(known, _)| known == xmin);
+        let known = self.seen.take().filter(|(known, _)| known == xmin);
         let (known, since) = known.unwrap_or((xmin.to_owned(), now));
-        self.0 = Some((known, since));
+        self.seen = Some((known, since));
         let held = now.saturating_sub(since);
-        (held >= HELD).then(|| Duration::from_millis(held))
+        (held >= self.limit).then(|| Duration::from_millis(held))
     }
 }
 

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! It fails unless every notification that was acknowledged reaches the application once, those
-//! about the same alert in their order; more than 5,000 a second, or 1,000 from a database; with less than 64 MiB of memory
-//! more than before; and with the requests of another route answered as quickly as under the same
-//! load without a queue.
+//! about the same alert in their order; more than 5,000 a second, or 1,000 from a database; with less
+//! than 64 MiB of memory more than before; and with the requests of another route answered as quickly
+//! as under the same load without a queue.
 
 // It is a program for a terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

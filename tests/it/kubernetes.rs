@@ -188,7 +188,8 @@ fn rendered(folder: &Path) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// Likewise, with the folder of replicas taken in, as its kustomization.yaml says.
+/// What `kubectl apply -k` applies with the folder of replicas taken in, as its kustomization.yaml
+/// says. `None` where there is no kubectl.
 fn rendered_replicas() -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/kubernetes");

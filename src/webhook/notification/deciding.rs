@@ -97,16 +97,17 @@ fn repeated(object: Json<'_>, keys: &[Key]) -> Option<Key> {
     if object.members().all(|member| member.known_key().is_some()) {
         return None;
     }
-    let mut seen = Vec::new();
-    let mut read_as = object.members().filter_map(|member| {
+    let mut seen = 0;
+    for member in object.members() {
         let folds_to = |key: &&Key| folds_to(member.key(), key.text());
-        keys.iter().find(folds_to).copied()
-    });
-    read_as.find(|key| {
-        let is_repeated = seen.contains(key);
-        seen.push(*key);
-        is_repeated
-    })
+        if let Some(key) = keys.iter().find(folds_to) {
+            if seen & key.bit() != 0 {
+                return Some(*key);
+            }
+            seen |= key.bit();
+        }
+    }
+    None
 }
 
 /// Checks the fields that decide for `kind`, but for the space.

@@ -60,7 +60,7 @@ impl Acknowledged {
         });
     }
 
-    /// Likewise, each as `post` does.
+    /// Sends notifications of a node, each as `post` does, until it is to stop.
     pub(crate) fn send_with(
         &self,
         node: usize,

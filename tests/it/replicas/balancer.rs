@@ -38,7 +38,7 @@ impl Balanced {
         Self::behind(BALANCER, delivery, more)
     }
 
-    /// Likewise, behind a balancer with other settings.
+    /// Starts the replicas behind a balancer with `settings`. `None` where there is no server or balancer.
     fn behind(settings: &str, delivery: &str, more: &str) -> Option<Self> {
         if !is_installed("haproxy", "haproxy", "") {
             return None;

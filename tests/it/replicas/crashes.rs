@@ -10,7 +10,9 @@ use crate::support::eventually;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The number of rounds in which something is killed; more of them by this variable.
 const ROUNDS: usize = 5;
@@ -121,13 +123,8 @@ impl Battle {
 
 /// Returns the time from `before` to that of a line in a log, unless the line is older.
 fn since(before: SystemTime, line: &str) -> Option<Duration> {
-    let (_, time) = time_of(line).split_once('T')?;
-    let parts = time.trim_end_matches('Z').split(':');
-    let seconds = parts.fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
-    let day = 86_400.0;
-    let before = before.duration_since(UNIX_EPOCH).unwrap().as_secs_f64() % day;
-    let took = (seconds - before).rem_euclid(day);
-    (took < day / 2.0).then(|| Duration::from_secs_f64(took))
+    let time = OffsetDateTime::parse(time_of(line), &Rfc3339).unwrap();
+    (time - OffsetDateTime::from(before)).try_into().ok()
 }
 
 /// Ends one thing after the other, while notifications are sent to both replicas. The senders rest

@@ -18,7 +18,7 @@ impl Balancer {
         Self::with(BALANCER, pki, address, replicas)
     }
 
-    /// Likewise, with other settings.
+    /// With `settings` in place of that file's.
     pub(crate) fn with(
         settings: &str,
         pki: &Pki,

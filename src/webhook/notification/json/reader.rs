@@ -2,8 +2,7 @@
 
 use super::specials::Specials;
 use super::text::escape;
-use super::{Document, MAX_DEPTH, Node, Text, Value};
-use crate::webhook::notification::key::Key;
+use super::{Document, Key, MAX_DEPTH, Node, Text, Value};
 use std::collections::HashSet;
 
 /// The number of keys that are not known up to which each is compared with those before it. From
@@ -184,16 +183,16 @@ impl<'a> Reader<'a> {
         loop {
             let text = self.key()?;
             let key = Key::of(self.document.bytes(text));
-            let is_repeated = match key {
-                Some(key) => known & key.bit() != 0,
-                None => others < FEW_KEYS && self.document.has_key(first, text),
+            let is_repeated = if let Some(key) = key {
+                let before = known;
+                known |= key.bit();
+                known == before
+            } else {
+                others += 1;
+                others <= FEW_KEYS && self.document.has_key(first, text)
             };
             if is_repeated {
                 return Err(Fault::RepeatedKey);
-            }
-            match key {
-                Some(key) => known |= key.bit(),
-                None => others += 1,
             }
             let index = self.document.nodes.len();
             self.value(depth)?;

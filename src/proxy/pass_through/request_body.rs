@@ -10,6 +10,7 @@ use crate::rejection::Rejection;
 use crate::upstream::exchange::relay::RequestSide;
 use bytes::{Buf as _, Bytes};
 use std::collections::VecDeque;
+use std::io;
 
 /// A request's body that is being sent while it is read.
 pub(super) struct RequestBody {
@@ -103,17 +104,24 @@ impl RequestBody {
 
     /// Returns `true` if something is left to be read or sent.
     fn is_active(&self) -> bool {
-        !self.is_broken && !self.is_sent()
+        !self.is_broken && !(self.has_ended && self.is_flushed())
     }
 
-    /// Returns `true` if the server has all of it.
+    /// Returns `true` if what has been read has been sent.
+    fn is_flushed(&self) -> bool {
+        self.pending.is_empty() && !self.is_unflushed
+    }
+
+    /// Returns `true` if the server has all of it. After the declared length, the end that the
+    /// client is still to send adds nothing.
     pub(super) fn is_sent(&self) -> bool {
-        self.has_ended && self.pending.is_empty() && !self.is_unflushed && !self.is_broken
+        let is_whole = self.has_ended || self.framing == RequestFraming::Length(self.received);
+        is_whole && self.is_flushed() && !self.is_broken
     }
 
     /// Returns `true` if nothing can be sent before more is read.
     pub(super) fn awaits_client(&self) -> bool {
-        self.is_active() && self.pending.is_empty() && !self.is_unflushed
+        self.is_active() && self.is_flushed()
     }
 
     /// Reads or sends a part, or notices that the client has given up. Cancel safe.
@@ -132,17 +140,23 @@ impl RequestBody {
         }
     }
 
-    /// Sends some of what is pending, or flushes it. A failure is left to the reader of the
-    /// response, which may have arrived before.
+    /// Sends some of what is pending, and flushes the last of it. A failure is left to the reader of
+    /// the response, which may have arrived before. Cancel safe.
     async fn send(&mut self, request: &mut RequestSide) {
-        let sent = match self.pending.is_empty() {
-            false => request
-                .send(&self.pending)
-                .await
-                .map(|sent| self.advance(sent)),
-            true => request.flush().await.map(|()| self.is_unflushed = false),
-        };
-        self.is_broken = sent.is_err();
+        self.is_broken = self.try_send(request).await.is_err();
+    }
+
+    async fn try_send(&mut self, request: &mut RequestSide) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            let sent = request.send(&self.pending).await?;
+            self.advance(sent);
+        }
+        if self.pending.is_empty() {
+            // At once: the response may come before the next step.
+            request.flush().await?;
+            self.is_unflushed = false;
+        }
+        Ok(())
     }
 
     fn advance(&mut self, sent: usize) {

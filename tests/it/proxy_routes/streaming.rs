@@ -225,3 +225,22 @@ fn every_kind_of_server_takes_streams() {
         );
     }
 }
+
+/// A client may say that its request is over when it has the answer. The server had all of the
+/// request before.
+#[test]
+fn an_end_that_comes_after_the_answer_costs_no_connection() {
+    let origin = Origin::spawn();
+    let (_proxy, sender) = scene(&origin.url, "");
+    for round in 1..=3 {
+        let length = ["content-length: 5"];
+        let mut stream = Stream::begin(&sender, Carrier::Http2, "POST", "/app/x", &length, 5);
+        stream.send(b"hello").unwrap();
+        assert_eq!(
+            (stream.head().unwrap().status, stream.rest().unwrap()),
+            (200, 2)
+        );
+        stream.end().unwrap();
+        assert_eq!((origin.received().len(), origin.connections()), (round, 1));
+    }
+}

@@ -79,10 +79,16 @@ impl AcmeSetup {
     /// Presents what the store holds already, before the first connection is accepted.
     pub(super) async fn present(&self, presented: &Presented, monitor: &Monitor) {
         let mut follower = self.follower(presented);
-        if let Some(issued) = follower.look(unix_now()).await {
-            monitor.issued(&issued.certified.cert);
-        }
+        look(&mut follower, monitor).await;
         monitor.acme(Some(follower.status(self.is_transient).await));
+    }
+}
+
+/// Presents what the store holds now, and shows which certificate that is.
+async fn look(follower: &mut Follower, monitor: &Monitor) {
+    if let Some(installed) = follower.look(unix_now()).await {
+        monitor.issued(&installed.issued.certified.cert);
+        installed.log();
     }
 }
 
@@ -197,13 +203,11 @@ impl AcmeService {
             self.monitor.issued(&certified.cert);
         }
         let mut was_bare = self.presented.certificate.get().is_none();
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
-            if let Some(issued) = follower.look(unix_now()).await {
-                self.monitor.issued(&issued.certified.cert);
-            }
+            ticks.tick().await;
+            look(&mut follower, &self.monitor).await;
             let status = follower.status(setup.is_transient).await;
             self.monitor.acme(Some(status.with(self.obstacles())));
             if was_bare && self.presented.certificate.get().is_some() {

@@ -47,7 +47,7 @@ impl Follower {
     /// Reads the store. Returns the certificate if it is another one than before.
     ///
     /// What was presented before is presented further if the store fails.
-    pub(crate) async fn look(&mut self, now: i64) -> Option<Issued> {
+    pub(crate) async fn look(&mut self, now: i64) -> Option<Installed> {
         match self.read(now).await {
             Ok(installed) => {
                 self.store_fault = None;
@@ -68,7 +68,7 @@ impl Follower {
         }
     }
 
-    async fn read(&mut self, now: i64) -> io::Result<Option<Issued>> {
+    async fn read(&mut self, now: i64) -> io::Result<Option<Installed>> {
         let mut values = self.values().await?;
         let file = values.pop().flatten();
         self.answer(values, now);
@@ -89,21 +89,16 @@ impl Follower {
             None => self.previous().await?,
         };
         self.seen = file;
+        Ok(installed.map(|issued| self.install(issued)))
+    }
+
+    fn install(&self, issued: Issued) -> Installed {
         let presented = self.presented.get();
-        let is_new = |issued: &&Issued| {
-            presented.is_none_or(|presented| presented.cert != issued.certified.cert)
-        };
-        if let Some(issued) = installed.as_ref().filter(is_new) {
+        let is_new = presented.is_none_or(|presented| presented.cert != issued.certified.cert);
+        if is_new {
             self.presented.replace(Some(issued.certified.clone()));
-            info!(
-                event = "acme_certificate_installed",
-                serial = issued.serial,
-                issuer = &*sanitize(&issued.issuer),
-                not_after = issued.not_after,
-                "certificate in use"
-            );
         }
-        Ok(installed)
+        Installed { issued, is_new }
     }
 
     /// Returns the certificate before the present one, if none is presented yet.
@@ -184,6 +179,28 @@ impl Follower {
 /// Parses a record; one that is being repaired by the process that orders is none.
 fn parse<T: DeserializeOwned>(bytes: Option<Vec<u8>>) -> Option<T> {
     serde_json::from_slice(&bytes?).ok()
+}
+
+/// A certificate that is presented from now on.
+pub(crate) struct Installed {
+    pub(crate) issued: Issued,
+    is_new: bool,
+}
+
+impl Installed {
+    /// Logs the certificate, unless it was presented before. To be called when everything else shows
+    /// it.
+    pub(crate) fn log(&self) {
+        if self.is_new {
+            info!(
+                event = "acme_certificate_installed",
+                serial = self.issued.serial,
+                issuer = &*sanitize(&self.issued.issuer),
+                not_after = self.issued.not_after,
+                "certificate in use"
+            );
+        }
+    }
 }
 
 #[cfg(test)]

@@ -114,6 +114,7 @@ impl Pebble {
             setup,
         };
         eventually("pebble", || TcpStream::connect(listen).ok());
+        eventually("names", || TcpStream::connect(dns_address).ok());
         Some(pebble)
     }
 

@@ -104,7 +104,8 @@ impl RequestBody {
 
     /// Returns `true` if something is left to be read or sent.
     fn is_active(&self) -> bool {
-        !self.is_broken && !(self.has_ended && self.is_flushed())
+        let is_done = self.has_ended && self.is_flushed();
+        !is_done && !self.is_broken
     }
 
     /// Returns `true` if what has been read has been sent.

@@ -102,6 +102,8 @@ mod term;
 mod tls;
 #[cfg(feature = "server")]
 mod upstream;
+#[cfg(feature = "server")]
+mod utc;
 mod webhook;
 
 pub use auth::{Authenticated, ClientIdentity};

@@ -88,7 +88,6 @@ impl Desk {
 
     /// Gives a notification its place, and decides whether it may be tried directly.
     pub(super) fn receive(&self, route: &Arc<str>, key: Key, mode: DeliveryMode) -> (Spot, Way) {
-        let now = self.now();
         let mut state = self.state();
         // A clock that is put back does not change the order.
         state.latest = wall_clock().max(state.latest.saturating_add(1));
@@ -107,7 +106,8 @@ impl Desk {
             key,
             place,
         };
-        let is_alone = !state.is_held && state.shared_until <= now;
+        let is_shared = state.shared_until > 0 && state.shared_until > self.now();
+        let is_alone = !state.is_held && !is_shared;
         let way = match &mut state.order {
             None => Way::Store(StoreReason::Order),
             Some(order) => admit(order, &spot, mode, is_alone),

@@ -3,12 +3,12 @@
 use super::store::StoredMessage;
 use crate::auth::digest::sha256_hex;
 use crate::upstream::exchange::{Message, Signing};
+use crate::utc::UtcClock;
 use crate::webhook::signer::Signer;
 use bytes::{BufMut as _, BytesMut};
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use std::time::Duration;
 
 /// The names of the header lines about a receipt and an attempt, which come first.
 const RECEIPT_LINES: [&[u8]; 4] = [
@@ -17,6 +17,11 @@ const RECEIPT_LINES: [&[u8]; 4] = [
     b"X-Netdata-Term:",
     b"X-Netdata-Unordered:",
 ];
+
+thread_local! {
+    /// Most attempts are those of now.
+    static CLOCK: RefCell<UtcClock> = RefCell::default();
+}
 
 /// Appends the header lines about a receipt and an attempt. They are the first of their message, so
 /// that they can be replaced. Where machines share the store, they name the term: an application that
@@ -27,10 +32,10 @@ pub(super) fn put_receipt_lines(
     attempt: u32,
     term: Option<i64>,
 ) {
-    let received = UNIX_EPOCH + Duration::from_nanos(received.unsigned_abs());
+    let received = Duration::from_nanos(received.unsigned_abs());
     head.put_slice(b"X-Netdata-Received: ");
-    // Ignore the errors, here and below: there is room for more in memory, and the year has four digits.
-    let _ = OffsetDateTime::from(received).format_into(&mut (&mut *head).writer(), &Rfc3339);
+    // Ignore the errors, here and below: there is room for more in memory.
+    let _ = CLOCK.with_borrow_mut(|clock| clock.write_nanos(head, received));
     let _ = write!(head, "\r\nX-Netdata-Attempt: {attempt}\r\n");
     if let Some(term) = term {
         let _ = write!(head, "X-Netdata-Term: {term}\r\n");

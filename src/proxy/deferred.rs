@@ -22,6 +22,7 @@ use crate::upstream::Upstream;
 use crate::upstream::exchange::{self, ExchangeError, Message, UpstreamResponse};
 use bytes::{BufMut as _, BytesMut};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ type Attempt = Pin<Box<dyn Future<Output = Exchanged> + Send>>;
 struct Deferred<'v> {
     verified: &'v Verified,
     message: Arc<Message>,
-    idempotency: String,
+    idempotency: Cow<'v, str>,
 }
 
 /// A notification as it is described for people.
@@ -84,8 +85,8 @@ impl<'v> Deferred<'v> {
         let received = receipt.received();
         let notification = &verified.notification;
         let idempotency = match &notification.transition_id {
-            Some(_) => notification.idempotency_key.clone(),
-            None => idempotency_key(&verified.body, received),
+            Some(_) => Cow::Borrowed(&*notification.idempotency_key),
+            None => Cow::Owned(idempotency_key(&verified.body, received)),
         };
         let head = ReceiptHead {
             put_lines: &|head| receipt.put_lines(head),
@@ -122,7 +123,7 @@ impl<'v> Deferred<'v> {
         message.put_slice(head);
         message.put_slice(body);
         Content {
-            idempotency: self.idempotency.clone(),
+            idempotency: self.idempotency.to_string(),
             about: self.about(context),
             head: length - self.verified.body.len(),
             message: message.freeze(),

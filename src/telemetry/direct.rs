@@ -6,11 +6,11 @@
 
 use super::format::{priority, shown};
 use super::request_line::{Milliseconds, RequestLine};
+use crate::utc::UtcClock;
 use std::cell::RefCell;
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use time::OffsetDateTime;
 use tracing::Level;
 
 /// The format of a line that can be written directly.
@@ -120,35 +120,6 @@ impl LineFormat for Json {
     }
 }
 
-/// The time of a line, whose date and seconds are rendered once a second.
-#[derive(Default)]
-struct Clock {
-    second: Option<u64>,
-    rendered: String,
-}
-
-impl Clock {
-    /// Writes the time since 1970 as the time of day in UTC (RFC 3339), with microseconds.
-    fn write(&mut self, line: &mut String, now: Duration) {
-        let second = now.as_secs();
-        if self.second != Some(second) {
-            self.second = Some(second);
-            self.rendered = render(second);
-        }
-        line.push_str(&self.rendered);
-        display(line, format_args!(".{:06}Z", now.subsec_micros()));
-    }
-}
-
-fn render(second: u64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(second.cast_signed());
-    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (year, month, day) = time.to_calendar_date();
-    let month = u8::from(month);
-    let (hour, minute, second) = time.to_hms();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
-}
-
 fn now() -> Duration {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default()
@@ -160,7 +131,7 @@ const MAX_KEPT: usize = 8 << 10;
 #[derive(Default)]
 struct Buffer {
     line: String,
-    clock: Clock,
+    clock: UtcClock,
 }
 
 thread_local! {
@@ -186,13 +157,20 @@ impl DirectFormat {
         written.is_ok()
     }
 
-    fn format(self, line: &mut String, clock: &mut Clock, level: Level, request: &RequestLine<'_>) {
+    fn format(
+        self,
+        line: &mut String,
+        clock: &mut UtcClock,
+        level: Level,
+        request: &RequestLine<'_>,
+    ) {
         if self.is_journal {
             display(line, format_args!("<{}>", priority(&level)));
         }
         if self.is_json {
             line.push_str("{\"timestamp\":\"");
-            clock.write(line, now());
+            // Ignore the error, here and below: there is room for more in memory.
+            let _ = clock.write_micros(line, now());
             display(
                 line,
                 format_args!("\",\"level\":\"{level}\",\"message\":\"request\""),
@@ -201,7 +179,7 @@ impl DirectFormat {
             line.push('}');
         } else {
             if !self.is_journal {
-                clock.write(line, now());
+                let _ = clock.write_micros(line, now());
                 line.push(' ');
             }
             display(line, format_args!("{:>5} request", level.as_str()));
@@ -374,23 +352,6 @@ mod tests {
             write_milliseconds(&mut line, value);
             prop_assert_eq!(&line, &format!("{:?}", value.as_f64()));
             prop_assert_eq!(line, serde_json::Value::from(value.as_f64()).to_string());
-        }
-    }
-
-    #[test]
-    fn the_time_is_rendered_anew_each_second() {
-        let mut clock = Clock::default();
-        for (second, micros, expected) in [
-            (0, 0, "1970-01-01T00:00:00.000000Z"),
-            (0, 999_999, "1970-01-01T00:00:00.999999Z"),
-            (1_709_210_096, 7, "2024-02-29T12:34:56.000007Z"),
-            (1_709_210_097, 10, "2024-02-29T12:34:57.000010Z"),
-            // A clock may be set back.
-            (0, 1, "1970-01-01T00:00:00.000001Z"),
-        ] {
-            let mut line = String::new();
-            clock.write(&mut line, Duration::new(second, micros * 1000));
-            assert_eq!(line, expected);
         }
     }
 

@@ -84,8 +84,36 @@ impl Lane {
             };
         }
         let at = self.places.partition_point(|other| *other < place);
+        if self.places.is_empty() {
+            // Most lanes never have another one: of its own accord, the list would take room for four.
+            self.places.reserve_exact(1);
+        }
         self.places.insert(at, place);
         Inserted::New
+    }
+
+    /// Begins a direct attempt in a lane that is not used.
+    pub(super) fn begin_directly(&mut self, place: Place) {
+        self.insert(place);
+        self.attempt = Some(Attempt {
+            rank: place.rank,
+            stage: Stage::Direct,
+        });
+    }
+
+    /// Returns `true` if the direct attempt of this place is all there is, and it is not stored.
+    pub(super) fn is_direct_alone(&self, place: Place) -> bool {
+        let attempt = Attempt {
+            rank: place.rank,
+            stage: Stage::Direct,
+        };
+        let is_alone = self.places.len() == 1 && self.places[0] == place;
+        is_alone && place.id == 0 && self.attempt == Some(attempt)
+    }
+
+    /// Returns `true` if something waits or is under way.
+    pub(super) fn is_used(&self) -> bool {
+        !self.places.is_empty() || self.attempt.is_some()
     }
 
     /// Removes a place, and returns it if it was there. The next one is due at once.
@@ -139,10 +167,6 @@ impl Lane {
     pub(super) fn oldest(&self) -> Option<i64> {
         let mut stored = self.places.iter().filter(|place| place.id != 0);
         stored.next().map(|place| place.received)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 
     pub(super) fn has_several(&self) -> bool {

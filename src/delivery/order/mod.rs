@@ -212,7 +212,11 @@ impl Order {
     }
 
     fn line(&mut self, route: &Arc<str>) -> &mut Line {
-        self.lines.entry(route.clone()).or_default()
+        // An entry would want the name for itself: all threads count how often that is in use.
+        if !self.lines.contains_key(route) {
+            self.lines.insert(route.clone(), Line::default());
+        }
+        self.lines.get_mut(route).expect("there is one by now")
     }
 }
 

@@ -338,7 +338,8 @@ impl Session {
         let known = self.database.timeline.fetch_max(timeline, Ordering::AcqRel);
         if timeline < known {
             return Err(Fault::Away(format!(
-                "the database is an old primary: its timeline is {timeline}, and {known} was seen"
+                "the database is an old primary: its timeline is {timeline}, and {known} was seen; \
+                 if it is another cluster, restart this process"
             )));
         }
         if known != 0 && timeline > known {

@@ -106,6 +106,7 @@ impl Desk {
             key,
             place,
         };
+        // Most processes never have to read the clock for this.
         let is_shared = state.shared_until > 0 && state.shared_until > self.now();
         let is_alone = !state.is_held && !is_shared;
         let way = match &mut state.order {

@@ -50,6 +50,8 @@ fn it_is_refused_after_retry_for() {
     origin.stop();
     let sender = Sender::to(&proxy, Some(&Pki::shared().netdata()));
     sender.post(ALERT).refuses(502, "upstream_unreachable");
+    // Its own line comes behind those.
+    proxy.wait_for_event("request");
     // After 50 ms, 150 ms and never again: the next one would be due after 350 ms.
     assert_eq!(proxy.events(RETRIED).len(), 2, "{:#?}", proxy.log());
 }

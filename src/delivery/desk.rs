@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
-/// The time for which nothing is tried directly after another process has stored something.
+/// The time for which nothing is tried directly after another process has stored something, or is
+/// expected to.
 const SHARED: u64 = 60_000;
 
 /// The order of this process.
@@ -144,6 +145,13 @@ impl Desk {
             state.shared_until = now + SHARED;
         }
         self.changed.notify_one();
+    }
+
+    /// Expects that another process stores for a while what this one is not told at once.
+    pub(super) fn expect_another(&self) {
+        if !self.is_shared {
+            self.state().shared_until = self.now() + SHARED;
+        }
     }
 
     /// Takes the numbers of what waits for another process that delivers.
@@ -360,6 +368,21 @@ mod tests {
             spot.place.received
         };
         assert_eq!([1, 2].map(received), [ahead + 1, ahead + 2]);
+    }
+
+    #[test]
+    fn nothing_is_tried_directly_while_a_predecessor_may_store() {
+        let receive = |is_expected: bool| {
+            let desk = Desk::new(false);
+            if is_expected {
+                desk.expect_another();
+            }
+            desk.lead(Vec::new(), 0);
+            let (_, way) = desk.receive(&"/a".into(), Key([1; 16]), DeliveryMode::Fallback);
+            way
+        };
+        assert_eq!(receive(false), Way::Direct);
+        assert_eq!(receive(true), Way::Store(StoreReason::Order));
     }
 
     #[test]

@@ -146,6 +146,12 @@ impl Delivery {
         Receipt::new(self.clone(), spot, mode, way)
     }
 
+    /// Tries nothing directly for a while: a predecessor still stores, and may do so without delivering.
+    /// What it stores is found by the next look, and must not be overtaken until then.
+    pub(crate) fn expect_predecessor(&self) {
+        self.desk.expect_another();
+    }
+
     /// Stores everything from now on, and tries nothing directly: a successor is about to serve.
     pub(crate) fn hold(&self) {
         self.desk.set_held(true);

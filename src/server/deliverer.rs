@@ -28,12 +28,16 @@ pub(super) fn open(
     config: &Config,
     policy: &Policy,
     drain: &Drain,
+    has_predecessor: bool,
 ) -> Result<Option<Arc<Delivery>>, ServerError> {
     let Some(settings) = &config.queue else {
         return Ok(None);
     };
     let delivery = Delivery::open(settings, drain.in_flight())?;
     delivery.configure(config, policy.destinations());
+    if has_predecessor {
+        delivery.expect_predecessor();
+    }
     // The order is known before the first request: until then, everything would be stored.
     wait_for(delivery.begin())?;
     Ok(Some(delivery))

@@ -84,7 +84,8 @@ impl Server {
         let admin_address = parts.sockets.admin_address();
         let shared = Shared::new(config, parts.presented.clone());
         shared.set_up_monitor(config, &parts.policy, &addresses);
-        let delivery = shared.delivery(config, &parts.policy)?;
+        let has_predecessor = parts.predecessor.is_some();
+        let delivery = shared.delivery(config, &parts.policy, has_predecessor)?;
         let (watcher, upstreams) = shared.upstream_watcher(&parts.policy, delivery.clone());
         let admin = shared.admin_listener(&mut parts);
         let handler =

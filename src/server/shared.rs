@@ -75,8 +75,9 @@ impl Shared {
         &self,
         config: &Config,
         policy: &Policy,
+        has_predecessor: bool,
     ) -> Result<Option<Arc<Delivery>>, ServerError> {
-        let delivery = deliverer::open(config, policy, &self.drain)?;
+        let delivery = deliverer::open(config, policy, &self.drain, has_predecessor)?;
         Ok(delivery.inspect(|delivery| self.monitor.watch_queue(delivery)))
     }
 

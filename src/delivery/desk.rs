@@ -196,7 +196,10 @@ impl Desk {
             });
         }
         let now = self.now();
-        if let Some(order) = &mut self.state().order {
+        let mut state = self.state();
+        // Another process may have stored an earlier one that is not read yet.
+        state.is_unread |= place.id != 0 && state.shared_until > now;
+        if let Some(order) = &mut state.order {
             order.moved(spot, place, now);
         }
     }
@@ -257,7 +260,11 @@ impl Desk {
 
     pub(super) fn next(&self, deliveries: usize) -> Option<Spot> {
         let now = self.now();
-        self.state().order.as_mut()?.next(deliveries, now)
+        let mut state = self.state();
+        if state.is_unread {
+            return None;
+        }
+        state.order.as_mut()?.next(deliveries, now)
     }
 
     /// Returns the instant at which something is due, if nothing happens.
@@ -383,6 +390,23 @@ mod tests {
         };
         assert_eq!(receive(false), Way::Direct);
         assert_eq!(receive(true), Way::Store(StoreReason::Order));
+    }
+
+    #[test]
+    fn what_another_process_has_stored_is_read_before_anything_is_sent() {
+        let desk = Desk::new(false);
+        desk.expect_another();
+        desk.lead(Vec::new(), 0);
+        let stored = spot(2).place;
+        let unstored = Place { id: 0, ..stored };
+        let spot_of = |place| Spot { place, ..spot(2) };
+        desk.moved(&spot_of(unstored), stored);
+        assert_eq!(desk.next(8), None);
+        assert!(desk.take_unread());
+        let mut earlier = spot(1);
+        earlier.key = spot(2).key;
+        desk.add(&[earlier.clone(), spot(2)]);
+        assert_eq!(desk.next(8), Some(earlier));
     }
 
     #[test]

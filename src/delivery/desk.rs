@@ -108,8 +108,8 @@ impl Desk {
             place,
         };
         // Most processes never have to read the clock for this.
-        let is_shared = state.shared_until > 0 && state.shared_until > self.now();
-        let is_alone = !state.is_held && !is_shared;
+        let may_others_store = state.shared_until > 0 && state.shared_until > self.now();
+        let is_alone = !state.is_held && !may_others_store;
         let way = match &mut state.order {
             None => Way::Store(StoreReason::Order),
             Some(order) => admit(order, &spot, mode, is_alone),
@@ -197,10 +197,10 @@ impl Desk {
         }
         let now = self.now();
         let mut state = self.state();
-        // Another process may have stored an earlier one that is not read yet.
-        state.is_unread |= place.id != 0 && state.shared_until > now;
         if let Some(order) = &mut state.order {
             order.moved(spot, place, now);
+            // Another process may have stored an earlier one that is not read yet.
+            state.is_unread |= place.id != 0 && state.shared_until > now;
         }
     }
 
